@@ -1,0 +1,115 @@
+// The operations with weights: convolution, linear map, normalisation, embedding, attention.
+// y = f(x, ...) and, beside it, what dL/dy means for each input; the formulas stand in kernels/reference.
+#pragma once
+#include "inkling/autograd/variable.hpp"
+#include "inkling/kernels/kernels.hpp"
+
+namespace inkling {
+
+// x[N, C, H, W] * weight[O, C/groups, KH, KW] (+ bias[O]) -> [N, O, H', W']
+template <class T>
+Variable<T, 4> conv2d(const Variable<T, 4>& x, const Variable<T, 4>& weight, const Variable<T, 1>& bias,
+                      const kernels::Conv2dOptions& options) {
+  return record(
+      kernels::conv2d(x.value(), weight.value(), bias.pointer(), options),
+      [x, weight, bias, options](const Tensor<T, 4>& dy) {
+        if (x.requires_grad())
+          x.accumulate(kernels::conv2d_backward_input(dy, weight.value(), x.shape(), options));
+        if (weight.requires_grad())
+          weight.accumulate(kernels::conv2d_backward_weight(dy, x.value(), weight.shape(), options));
+        if (bias.requires_grad()) bias.accumulate(kernels::conv2d_backward_bias(dy));
+      },
+      x, weight, bias);
+}
+
+// x[N, C, H, W], weight[C, O/groups, KH, KW] (+ bias[O]) -> [N, O, H', W'], H' > H for stride > 1
+template <class T>
+Variable<T, 4> conv_transpose2d(const Variable<T, 4>& x, const Variable<T, 4>& weight, const Variable<T, 1>& bias,
+                                const kernels::ConvTranspose2dOptions& options) {
+  return record(
+      kernels::conv_transpose2d(x.value(), weight.value(), bias.pointer(), options),
+      [x, weight, bias, options](const Tensor<T, 4>& dy) {
+        if (x.requires_grad())
+          x.accumulate(kernels::conv_transpose2d_backward_input(dy, weight.value(), x.shape(), options));
+        if (weight.requires_grad())
+          weight.accumulate(kernels::conv_transpose2d_backward_weight(dy, x.value(), weight.shape(), options));
+        if (bias.requires_grad()) bias.accumulate(kernels::conv2d_backward_bias(dy));
+      },
+      x, weight, bias);
+}
+
+// y = x W^T + b: x[..., In], weight[Out, In], bias[Out] -> [..., Out]
+template <class T, std::size_t N>
+Variable<T, N> linear(const Variable<T, N>& x, const Variable<T, 2>& weight, const Variable<T, 1>& bias) {
+  return record(
+      kernels::linear(x.value(), weight.value(), bias.pointer()),
+      [x, weight, bias](const Tensor<T, N>& dy) {
+        if (x.requires_grad()) x.accumulate(kernels::linear_backward_input(dy, weight.value()));
+        if (weight.requires_grad()) weight.accumulate(kernels::linear_backward_weight(dy, x.value()));
+        if (bias.requires_grad()) bias.accumulate(kernels::linear_backward_bias(dy));
+      },
+      x, weight, bias);
+}
+
+// x[N, C, H, W], gamma[C], beta[C]: each group of C/groups channels of an image to mean 0, variance 1
+template <class T>
+Variable<T, 4> group_norm(const Variable<T, 4>& x, const Variable<T, 1>& gamma, const Variable<T, 1>& beta,
+                          Index groups, T eps) {
+  auto result = kernels::group_norm(x.value(), gamma.value(), beta.value(), groups, eps);
+  return record(
+      std::move(result.y),
+      [x, gamma, beta, groups, mean = std::move(result.mean), rstd = std::move(result.rstd)](const Tensor<T, 4>& dy) {
+        auto g = kernels::group_norm_backward(dy, x.value(), gamma.value(), mean, rstd, groups);
+        x.accumulate(std::move(g.dx));
+        gamma.accumulate(std::move(g.dgamma));
+        beta.accumulate(std::move(g.dbeta));
+      },
+      x, gamma, beta);
+}
+
+// x[..., D], gamma[D], beta[D]: each row to mean 0, variance 1
+template <class T, std::size_t N>
+Variable<T, N> layer_norm(const Variable<T, N>& x, const Variable<T, 1>& gamma, const Variable<T, 1>& beta, T eps) {
+  auto result = kernels::layer_norm(x.value(), gamma.value(), beta.value(), eps);
+  return record(
+      std::move(result.y),
+      [x, gamma, beta, mean = std::move(result.mean), rstd = std::move(result.rstd)](const Tensor<T, N>& dy) {
+        auto g = kernels::layer_norm_backward(dy, x.value(), gamma.value(), mean, rstd);
+        x.accumulate(std::move(g.dx));
+        gamma.accumulate(std::move(g.dgamma));
+        beta.accumulate(std::move(g.dbeta));
+      },
+      x, gamma, beta);
+}
+
+// table[V, D], ids[N, L] -> [N, L, D]
+template <class T>
+Variable<T, 3> embedding(const Variable<T, 2>& table, const Tensor<std::int64_t, 2>& ids) {
+  return record(
+      kernels::embedding(table.value(), ids),
+      [table, ids](const Tensor<T, 3>& dy) {
+        table.accumulate(kernels::embedding_backward(dy, ids, table.shape()));
+      },
+      table);
+}
+
+// q[N, L, A*d], k[N, S, A*d], v[N, S, A*d'] -> [N, L, A*d'], A heads side by side
+template <class T>
+Variable<T, 3> attention(const Variable<T, 3>& q, const Variable<T, 3>& k, const Variable<T, 3>& v,
+                         const kernels::AttentionOptions& options) {
+  auto result = kernels::attention(q.value(), k.value(), v.value(), options);
+  if (!detail::grad_enabled() || !(q.requires_grad() || k.requires_grad() || v.requires_grad()))
+    return Variable<T, 3>(std::move(result.y));
+  Tensor<T, 3> y = result.y;  // the backward needs the output and its log-sum-exp again
+  return record(
+      std::move(y),
+      [q, k, v, options, result = std::move(result)](const Tensor<T, 3>& dy) {
+        auto g = kernels::attention_backward(dy, q.value(), k.value(), v.value(), result, options);
+        q.accumulate(std::move(g.dq));
+        k.accumulate(std::move(g.dk));
+        v.accumulate(std::move(g.dv));
+      },
+      q, k, v);
+}
+
+}  // namespace inkling

@@ -1,0 +1,119 @@
+// Memory for tensors: 64-byte aligned, and kept for the next tensor of about the same size.
+//
+// A fresh large buffer costs a page fault every 4 KiB at its first touch, which on a CPU takes as long as the
+// arithmetic of many layers. A network asks for the same few sizes again and again, so freed blocks wait here.
+#pragma once
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace inkling {
+
+class MemoryPool {
+ public:
+  static constexpr std::size_t alignment = 64;        // one cache line, one AVX-512 register
+  static constexpr std::size_t smallest = 16 * 1024;  // below this malloc is as fast
+
+  // One pool for the program. Never destroyed: tensors of static storage duration may outlive everything else.
+  static MemoryPool& instance() {
+    static MemoryPool* pool = new MemoryPool;
+    return *pool;
+  }
+
+  void* allocate(std::size_t bytes) {
+    if (bytes < smallest) return system_allocate(bytes);
+    const Bucket b = bucket(bytes);
+    {
+      std::lock_guard lock(mutex_);
+      auto& list = free_[b.index];
+      if (!list.empty()) {
+        void* p = list.back();
+        list.pop_back();
+        held_ -= b.bytes;
+        return p;
+      }
+    }
+    if (void* p = std::aligned_alloc(alignment, b.bytes)) return p;
+    release();  // what waits here may be what is missing
+    return system_allocate(b.bytes);
+  }
+
+  void deallocate(void* p, std::size_t bytes) noexcept {
+    if (bytes >= smallest) {
+      const Bucket b = bucket(bytes);
+      std::lock_guard lock(mutex_);
+      // A block is kept while all that is kept stays under the limit; beyond that it goes back to the system.
+      if (held_ + b.bytes <= limit_) {
+        try {
+          free_[b.index].push_back(p);
+          held_ += b.bytes;
+          return;
+        } catch (const std::bad_alloc&) {
+        }
+      }
+    }
+    std::free(p);
+  }
+
+  // Gives every waiting block back to the system.
+  void release() noexcept {
+    std::lock_guard lock(mutex_);
+    for (auto& list : free_) {
+      for (void* p : list) std::free(p);
+      list.clear();
+    }
+    held_ = 0;
+  }
+
+  // How many bytes may wait for reuse (default 512 MiB); 0 turns the pool off.
+  void set_limit(std::size_t bytes) {
+    limit_ = bytes;
+    if (bytes == 0) release();
+  }
+
+ private:
+  struct Bucket {
+    std::size_t index, bytes;
+  };
+  // Sizes are rounded up to the next of eight steps an octave, so at most 1/8 of a block is unused.
+  static Bucket bucket(std::size_t bytes) {
+    const std::size_t octave = std::bit_width(bytes - 1);  // bytes <= 2^octave
+    const std::size_t step = std::size_t{1} << (octave - 4);
+    const std::size_t steps = (bytes + step - 1) / step;  // 9..16 in this octave
+    return {octave * 8 + (steps - 9), steps * step};
+  }
+  static void* system_allocate(std::size_t bytes) {
+    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    if (void* p = std::aligned_alloc(alignment, rounded ? rounded : alignment)) return p;
+    throw std::bad_alloc();
+  }
+
+  std::mutex mutex_;
+  std::array<std::vector<void*>, 65 * 8> free_;
+  std::size_t held_ = 0, limit_ = std::size_t{512} << 20;
+};
+
+// The standard allocator interface to the pool.
+template <class T>
+struct PoolAllocator {
+  using value_type = T;
+  PoolAllocator() = default;
+  template <class U>
+  PoolAllocator(const PoolAllocator<U>&) noexcept {}
+  T* allocate(std::size_t n) {
+    if (n > std::size_t(-1) / 2 / sizeof(T)) throw std::bad_alloc();
+    return static_cast<T*>(MemoryPool::instance().allocate(n * sizeof(T)));
+  }
+  void deallocate(T* p, std::size_t n) noexcept { MemoryPool::instance().deallocate(p, n * sizeof(T)); }
+  template <class U>
+  bool operator==(const PoolAllocator<U>&) const noexcept {
+    return true;
+  }
+};
+
+}  // namespace inkling

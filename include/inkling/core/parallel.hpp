@@ -1,0 +1,80 @@
+// Work split over threads.
+//
+// Results never depend on the number of threads: every element of an output is computed by exactly one call of
+// the body, in an order that is fixed by the loop inside that call. Sums over threads are therefore not offered.
+#pragma once
+#include <exception>
+#include <mutex>
+
+#include "inkling/core/shape.hpp"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace inkling {
+
+// How many threads a parallel_for may use.
+inline int num_threads() {
+#ifdef _OPENMP
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+inline void set_num_threads([[maybe_unused]] int n) {
+  if (n < 1) throw ConfigError("set_num_threads", "at least 1", std::to_string(n));
+#ifdef _OPENMP
+  omp_set_num_threads(n);
+#endif
+}
+
+// body(i) for every i in [0, count), on several threads. `work` is a guess of the multiply-adds of one call: a loop
+// too small to pay for waking threads runs here. An exception in the body is thrown again in the caller.
+template <class Body>
+void parallel_for(Index count, Index work, Body&& body) {
+#ifdef _OPENMP
+  constexpr Index worth_a_thread = 20000;  // waking a team costs about 5 microseconds, 10^4 multiply-adds
+  if (count > 1 && count * work >= worth_a_thread && num_threads() > 1 && !omp_in_parallel()) {
+    std::exception_ptr error;
+    std::mutex mutex;
+#pragma omp parallel for schedule(static)
+    for (Index i = 0; i < count; ++i) {
+      try {
+        body(i);
+      } catch (...) {
+        std::lock_guard lock(mutex);
+        if (!error) error = std::current_exception();
+      }
+    }
+    if (error) std::rethrow_exception(error);
+    return;
+  }
+#endif
+  (void)work;
+  for (Index i = 0; i < count; ++i) body(i);
+}
+
+// The same, but the threads take one i after another as they become free: for calls of very different length.
+template <class Body>
+void parallel_for_dynamic(Index count, Body&& body) {
+#ifdef _OPENMP
+  if (count > 1 && num_threads() > 1 && !omp_in_parallel()) {
+    std::exception_ptr error;
+    std::mutex mutex;
+#pragma omp parallel for schedule(dynamic, 1)
+    for (Index i = 0; i < count; ++i) {
+      try {
+        body(i);
+      } catch (...) {
+        std::lock_guard lock(mutex);
+        if (!error) error = std::current_exception();
+      }
+    }
+    if (error) std::rethrow_exception(error);
+    return;
+  }
+#endif
+  for (Index i = 0; i < count; ++i) body(i);
+}
+
+}  // namespace inkling

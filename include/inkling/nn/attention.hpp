@@ -1,0 +1,44 @@
+// Multi-head attention as a module (Vaswani et al. 2017, section 3.2; cross-attention as in Rombach et al. 2022).
+#pragma once
+#include "inkling/nn/layers.hpp"
+
+namespace inkling {
+
+// Every token of x asks (query), every token of the context answers (key, value):
+//   y = softmax(Q K^T / sqrt(d)) V,   Q = x W_q,  K = context W_k,  V = context W_v,   heads side by side in D
+// With context = x it is self-attention; with the words of a prompt as context, cross-attention.
+template <class T>
+struct Attention {
+  Linear<T> to_q, to_k, to_v, to_out;
+  kernels::AttentionOptions options;
+
+  // width of x, width of the context, number of heads; biases on q, k, v only in the autoencoder
+  Attention(Index width, Index context_width, Index heads, bool qkv_bias = false)
+      : to_q(width, width, qkv_bias),
+        to_k(context_width, width, qkv_bias),
+        to_v(context_width, width, qkv_bias),
+        to_out(width, width) {
+    options.heads = heads;
+    if (heads < 1 || width % heads != 0)
+      throw ConfigError("Attention", "a width that the number of heads divides",
+                        std::to_string(width) + " with " + std::to_string(heads) + " heads");
+  }
+
+  // x[N, L, D], context[N, S, D'] -> [N, L, D]
+  Variable<T, 3> forward(const Variable<T, 3>& x, const Variable<T, 3>& context) const {
+    const Variable<T, 3> q = to_q.forward(x);        // [N, L, D]
+    const Variable<T, 3> k = to_k.forward(context);  // [N, S, D]
+    const Variable<T, 3> v = to_v.forward(context);  // [N, S, D]
+    observe_attention(*this, q, k, options);
+    return observed(*this, to_out.forward(attention(q, k, v, options)));
+  }
+  template <class V>
+  void visit(V&& v) {
+    v("to_q", to_q);
+    v("to_k", to_k);
+    v("to_v", to_v);
+    v("to_out.0", to_out);  // checkpoints number it: a dropout without weights came second
+  }
+};
+
+}  // namespace inkling
