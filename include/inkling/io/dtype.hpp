@@ -1,17 +1,18 @@
 // The number types of weight files, and how they become the numbers of a tensor.
 #pragma once
-#include <Eigen/Core>
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
-#include "inkling/core/shape.hpp"
+#include "inkling/core/half.hpp"
 
 static_assert(std::endian::native == std::endian::little, "weight files are little-endian, and are copied as they are");
 
@@ -44,8 +45,8 @@ template <class T>
 constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, double>) return DType::f64;
   else if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, Eigen::half>) return DType::f16;
-  else if constexpr (std::is_same_v<T, Eigen::bfloat16>) return DType::bf16;
+  else if constexpr (std::is_same_v<T, half>) return DType::f16;
+  else if constexpr (std::is_same_v<T, bfloat16>) return DType::bf16;
   else if constexpr (std::is_same_v<T, std::int64_t>) return DType::i64;
   else if constexpr (std::is_same_v<T, std::int32_t>) return DType::i32;
   else if constexpr (std::is_same_v<T, bool>) return DType::boolean;
@@ -58,7 +59,7 @@ constexpr DType dtype_of() {
 namespace detail {
 template <class From, class To>
 To convert_number(From v) {
-  constexpr bool from_small = std::is_same_v<From, Eigen::half> || std::is_same_v<From, Eigen::bfloat16>;
+  constexpr bool from_small = std::is_same_v<From, half> || std::is_same_v<From, bfloat16>;
   if constexpr (std::is_same_v<From, To>) return v;
   else if constexpr (from_small) return convert_number<float, To>(static_cast<float>(v));  // exact
   else return static_cast<To>(v);
@@ -66,8 +67,16 @@ To convert_number(From v) {
 // Elements from bytes that need not lie at a multiple of their size.
 template <class From, class To>
 void convert_elements(const std::byte* source, To* out, std::size_t n) {
+  constexpr bool from_small = std::is_same_v<From, half> || std::is_same_v<From, bfloat16>;
   if constexpr (std::is_same_v<From, To>) {
     if (n) std::memcpy(out, source, n * sizeof(To));
+  } else if constexpr (from_small && std::is_same_v<To, float>) {
+    From block[1024];
+    for (std::size_t i = 0; i < n; i += std::size(block)) {
+      const std::size_t m = std::min(std::size(block), n - i);
+      std::memcpy(block, source + i * sizeof(From), m * sizeof(From));
+      widen(block, static_cast<Index>(m), out + i);
+    }
   } else {
     for (std::size_t i = 0; i < n; ++i) {
       From v;
@@ -85,8 +94,8 @@ void convert_from(DType dtype, const std::byte* source, std::span<T> out) {
   switch (dtype) {
     case DType::f64: return detail::convert_elements<double>(source, out.data(), n);
     case DType::f32: return detail::convert_elements<float>(source, out.data(), n);
-    case DType::f16: return detail::convert_elements<Eigen::half>(source, out.data(), n);
-    case DType::bf16: return detail::convert_elements<Eigen::bfloat16>(source, out.data(), n);
+    case DType::f16: return detail::convert_elements<half>(source, out.data(), n);
+    case DType::bf16: return detail::convert_elements<bfloat16>(source, out.data(), n);
     case DType::i64: return detail::convert_elements<std::int64_t>(source, out.data(), n);
     case DType::i32: return detail::convert_elements<std::int32_t>(source, out.data(), n);
     case DType::u8:

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_set>
 #include <vector>
 
@@ -226,8 +227,8 @@ inline SafetensorsHeader parse_safetensors_header(const std::string& file, std::
   SafetensorsHeader header = reader.take();
 
   // Every byte of the data belongs to exactly one tensor: no overlap, no hole to hide something in.
-  std::stable_sort(header.entries.begin(), header.entries.end(), [](const TensorEntry& a, const TensorEntry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  std::sort(header.entries.begin(), header.entries.end(), [](const TensorEntry& a, const TensorEntry& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });
   std::size_t at = data_begin;
   for (const TensorEntry& entry : header.entries) {
