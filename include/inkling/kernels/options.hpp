@@ -3,9 +3,8 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
-#include <string>
 
-#include "inkling/core/tensor.hpp"
+#include "inkling/kernels/checks.hpp"
 #include "inkling/kernels/results.hpp"
 
 namespace inkling::kernels {
@@ -37,22 +36,11 @@ inline constexpr double leaky_relu_slope = 0.2;  // the slope of GAN discriminat
 enum class TimestepEmbedding { ldm, ddpm };      // [cos, sin] over half, or [sin, cos] over half - 1
 enum class Binary { add, sub, mul, div };
 
+// A vector shorter than this is divided by this instead of its length, so that zero stays zero (as torch's normalize).
+inline constexpr double shortest_length = 1e-12;
+
 // KL autoencoders clamp the logarithm of the variance, so that exp() of it stays a float.
 inline constexpr double logvar_min = -30, logvar_max = 20;
-
-// --- checks ---------------------------------------------------------------------------------------------------------
-
-inline void require(bool condition, std::string_view where, std::string_view expected, std::string_view got,
-                    std::string_view hint = {}) {
-  if (!condition) throw ShapeError(where, expected, got, hint);
-}
-// An option, bounded so that no product of options and dimensions overflows.
-inline void require_option(Index value, Index least, std::string_view where, std::string_view name) {
-  constexpr Index most = Index{1} << 24;
-  if (value < least || value > most)
-    throw ShapeError(where, std::string(name) + " from " + std::to_string(least) + " to " + std::to_string(most),
-                     std::to_string(value));
-}
 
 // Along one axis, output position o sees the inputs o * stride - padding + k * dilation, k = 0..kernel-1.
 inline Index conv_output_size(Index size, Index kernel, Index pad_before, Index pad_after, Index stride,
@@ -121,12 +109,6 @@ inline Shape<4> upsample_output_shape(const Shape<4>& x, Index factor, std::stri
   return {x[0], x[1], x[2] * factor, x[3] * factor};
 }
 
-// A bias or gain: nullptr, or one value for each of `size` channels.
-template <class T>
-void require_vector(const Tensor<T, 1>* v, Index size, std::string_view where) {
-  if (v) require_shape(v->shape(), Shape<1>{size}, where, "one value a channel");
-}
-
 // x [..., In], w [Out, In] -> [..., Out]
 template <std::size_t N>
 Shape<N> linear_output_shape(const Shape<N>& x, const Shape<2>& w, std::string_view where = "linear") {
@@ -162,6 +144,13 @@ void require_groups(const Shape<N>& x, Index groups, std::string_view where = "g
   for (std::size_t d = 2; d < N; ++d) require(x[d] > 0, where, "at least one pixel", to_string(x));
 }
 
+// x [N, C, H, W] -> how many values of one channel there are. The unbiased variance of a batch needs two of them.
+inline Index require_batch(const Shape<4>& x, bool training, std::string_view where = "batch_norm") {
+  const Index count = x[0] * x[2] * x[3];
+  require(!training || count > 1, where, "more than one value a channel to train on", to_string(x));
+  return count;
+}
+
 // The sizes of an attention, checked.
 struct AttentionSizes {
   Index batch, heads, queries, keys, width, value_width;  // N, A, L, S, d, dv
@@ -182,28 +171,9 @@ inline AttentionSizes attention_sizes(const Shape<3>& q, const Shape<3>& k, cons
   require(k[1] == v[1], where, "as many values as keys", to_string(k) + " and " + to_string(v));
   require(k[1] > 0 || q[1] == 0, where, "at least one key to attend to", to_string(k));
   if (mask) require_shape(*mask, Shape<2>{q[1], k[1]}, where, "mask: one row a query, one column a key");
-  require(std::isfinite(o.scale), where, "a finite scale", std::to_string(o.scale));
+  if (!std::isfinite(o.scale)) throw ConfigError(where, "a finite scale", std::to_string(o.scale));
   const Index d = q[2] / o.heads;
   return {q[0], o.heads, q[1], k[1], d, v[2] / o.heads, o.scale != 0 ? o.scale : 1 / std::sqrt(static_cast<double>(d))};
-}
-
-// An axis as a number from 0 to rank - 1; negative ones count from the end.
-inline std::size_t checked_axis(Index axis, std::size_t rank, std::string_view where) {
-  const Index r = static_cast<Index>(rank);
-  if (axis < -r || axis >= r)
-    throw ShapeError(where, "an axis of a rank-" + std::to_string(rank) + " tensor", std::to_string(axis));
-  return static_cast<std::size_t>(axis < 0 ? axis + r : axis);
-}
-// A tensor seen as [outer, length, inner] around one axis: element (o, i, n) stands at (o * length + i) * inner + n.
-struct AxisView {
-  Index outer = 1, length = 1, inner = 1;
-};
-template <std::size_t N>
-AxisView axis_view(const Shape<N>& x, Index axis, std::string_view where) {
-  const std::size_t a = checked_axis(axis, N, where);
-  AxisView v;
-  for (std::size_t d = 0; d < N; ++d) (d < a ? v.outer : d == a ? v.length : v.inner) *= x[d];
-  return v;
 }
 
 // The shape without one axis.
@@ -268,6 +238,22 @@ void require_broadcast(const Shape<N>& a, const Shape<M>& b, std::string_view wh
   for (std::size_t d = 0; d < M; ++d)
     require(b[d] == 1 || b[d] == a[N - M + d], where, "dimensions of 1 or as in " + to_string(a), to_string(b),
             "dimensions are aligned at the right");
+}
+
+// logits [N, C, ...] -> class ids [N, ...]
+template <std::size_t N>
+Shape<N - 1> class_ids_shape(const Shape<N>& logits, std::string_view where = "cross_entropy") {
+  static_assert(N >= 2);
+  require_elements(logits, where);
+  return reduced_shape(logits, 1, where);
+}
+
+// t [N] -> [N, dim]
+inline Shape<2> timestep_embedding_shape(Index count, Index dim, TimestepEmbedding kind, double max_period,
+                                         std::string_view where = "timestep_embedding") {
+  require_option(dim, kind == TimestepEmbedding::ddpm ? 4 : 2, where, "dim");  // ddpm divides by dim / 2 - 1
+  require_positive(max_period, where, "max_period");
+  return {count, dim};
 }
 
 // moments [N, 2C, H, W]: mean and logarithm of the variance
