@@ -4,7 +4,10 @@
 //   half      1 sign, 5 exponent, 10 fraction bits: 11 significant bits, largest 65504, smallest 2^-24
 //   bfloat16  1 sign, 8 exponent,  7 fraction bits: the upper half of a float, so its range is float's
 #pragma once
+#include "inkling/core/intrinsics.hpp"  // first
+
 #include <Eigen/Core>
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <span>
@@ -12,9 +15,6 @@
 
 #include "inkling/core/parallel.hpp"
 #include "inkling/core/shape.hpp"
-#if defined(__F16C__) || defined(__AVX2__)
-#include <immintrin.h>
-#endif
 
 namespace inkling {
 

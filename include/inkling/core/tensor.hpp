@@ -5,6 +5,8 @@
 // axis, and float must not turn into double unseen. Two doors lead out: xt() for numpy-like expressions, and
 // matrix() for linear algebra with Eigen.
 #pragma once
+#include "inkling/core/intrinsics.hpp"  // first
+
 #include <Eigen/Core>
 #include <algorithm>
 #include <concepts>
