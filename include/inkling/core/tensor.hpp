@@ -60,8 +60,9 @@ class Tensor {
   Tensor(const Shape<N>& shape, std::initializer_list<T> values)
       : Tensor(shape, std::span<const T>(values.begin(), values.size())) {}
   // From a numpy-like expression, evaluated here: Tensor<float, 2> y(xt::exp(x.xt())). Explicit: it costs time.
+  // Throws ShapeError unless the expression has N dimensions (xtensor would broadcast it).
   template <class E>
-  explicit Tensor(const xt::xexpression<E>& expression) : storage_(expression), shape_{} {
+  explicit Tensor(const xt::xexpression<E>& expression) : storage_(require_rank(expression)), shape_{} {
     for (std::size_t d = 0; d < N; ++d) shape_[d] = static_cast<Index>(storage_.shape()[d]);
   }
 
@@ -153,6 +154,12 @@ class Tensor {
   Tensor(typename Storage::storage_type&& elements, const Shape<N>& shape)
       : storage_(std::move(elements), xt_shape(shape), xt_strides(shape)), shape_(shape) {}
 
+  template <class E>
+  static const xt::xexpression<E>& require_rank(const xt::xexpression<E>& expression) {
+    if (const std::size_t got = expression.derived_cast().dimension(); got != N)
+      throw ShapeError("Tensor from expression", std::to_string(N) + " dimensions", std::to_string(got));
+    return expression;
+  }
   static XtShape xt_shape(const Shape<N>& shape) {
     XtShape out{};
     for (std::size_t d = 0; d < N; ++d) out[d] = static_cast<typename XtShape::value_type>(shape[d]);
