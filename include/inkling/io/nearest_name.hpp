@@ -1,4 +1,4 @@
-// "Did you mean": the name that differs least from the one that was not found.
+// Names in messages: fit for a line, and "did you mean": the name that differs least from the one that was not found.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -9,6 +9,14 @@
 #include <vector>
 
 namespace inkling {
+
+// A name from a file, fit for one line of an error message.
+inline std::string printable(std::string_view text) {
+  constexpr std::size_t longest = 120;
+  std::string out;
+  for (const char c : text.substr(0, longest)) out += static_cast<unsigned char>(c) < 32 || c == 127 ? '?' : c;
+  return text.size() > longest ? out + "..." : out;
+}
 
 // Levenshtein (1966): how many letters must be inserted, deleted or replaced to turn a into b.
 //   D(i, j) = min(D(i-1, j) + 1, D(i, j-1) + 1, D(i-1, j-1) + [a_i != b_j])

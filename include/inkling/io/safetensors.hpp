@@ -72,15 +72,26 @@ class SafetensorsFile {
     const TensorEntry& e = entry(name);
     if (static_cast<Index>(out.size()) != e.size())
       throw ShapeError(where(name), std::to_string(out.size()) + " elements", to_string(e.shape));
+    read_part(name, 0, out, integers);
+  }
+  // out.size() elements from number `first` on.
+  template <class T>
+  void read_part(const std::string& name, Index first, std::span<T> out,
+                 Integers integers = Integers::only_to_integers) const {
+    const TensorEntry& e = entry(name);
+    if (first < 0 || first > e.size() || static_cast<Index>(out.size()) > e.size() - first)
+      throw ShapeError(where(name), "elements of " + to_string(e.shape),
+                       std::to_string(out.size()) + " from " + std::to_string(first));
     check_type<T>(e, integers);
     const auto width = static_cast<std::size_t>(info(e.dtype).bytes);
+    const std::size_t begin = e.begin + static_cast<std::size_t>(first) * width;
+    const std::byte* source = file_.bytes().data() + begin;
     constexpr std::size_t block = std::size_t{1} << 18;  // elements a thread takes at once
-    const std::byte* source = file_.bytes().data() + e.begin;
     parallel_for(static_cast<Index>((out.size() + block - 1) / block), static_cast<Index>(block), [&](Index b) {
-      const std::size_t first = static_cast<std::size_t>(b) * block;
-      convert_from(e.dtype, source + first * width, out.subspan(first, std::min(block, out.size() - first)));
+      const std::size_t at = static_cast<std::size_t>(b) * block;
+      convert_from(e.dtype, source + at * width, out.subspan(at, std::min(block, out.size() - at)));
     });
-    file_.release_pages(e.begin, e.end);
+    file_.release_pages(begin, begin + out.size() * width);
   }
   void release_pages() const noexcept { file_.release_pages(0, file_.size()); }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "inkling/io/dtype.hpp"
+#include "inkling/io/nearest_name.hpp"
 
 namespace inkling {
 
@@ -31,14 +32,6 @@ struct SafetensorsHeader {
   std::vector<TensorEntry> entries;  // in the order of their bytes
   std::map<std::string, std::string> metadata;
 };
-
-// A name from a file, fit for one line of an error message.
-inline std::string printable(std::string_view text) {
-  constexpr std::size_t longest = 120;
-  std::string out;
-  for (const char c : text.substr(0, longest)) out += static_cast<unsigned char>(c) < 32 || c == 127 ? '?' : c;
-  return text.size() > longest ? out + "..." : out;
-}
 
 namespace detail {
 

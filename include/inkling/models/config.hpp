@@ -5,11 +5,26 @@
 // checkpoint stands in io/detect_config.hpp. Nothing here parses anything: model headers include this one.
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "inkling/core/shape.hpp"
 
 namespace inkling {
+
+namespace detail {
+inline void require_config(bool fits, std::string_view where, const std::string& expected, const std::string& got,
+                           std::string_view hint = {}) {
+  if (!fits) throw ConfigError(where, expected, got, hint);
+}
+inline void require_widths(const std::vector<Index>& widths, Index groups, std::string_view where) {
+  require_config(!widths.empty(), where, "at least one level", "none");
+  require_config(groups >= 1, where, "at least 1 normalisation group", std::to_string(groups));
+  for (const Index width : widths)
+    require_config(width >= 1 && width % groups == 0, where,
+                   "widths that " + std::to_string(groups) + " normalisation groups divide", std::to_string(width));
+}
+}  // namespace detail
 
 // The noise predictor eps_theta(x_t, t, context). Latent Diffusion (Rombach et al. 2022), appendix E.
 struct UNetConfig {
@@ -38,6 +53,24 @@ struct UNetConfig {
     config.linear_projection = true;
     return config;
   }
+  // Throws ConfigError when the numbers do not fit together.
+  void validate(std::string_view where) const {
+    using detail::require_config;
+    detail::require_widths(block_out_channels, norm_groups, where);
+    require_config(attention_levels.size() == block_out_channels.size(), where,
+                   std::to_string(levels()) + " attention levels", std::to_string(attention_levels.size()));
+    require_config(in_channels >= 1 && out_channels >= 1 && layers_per_block >= 1 && transformer_depth >= 1 &&
+                       cross_attention_dim >= 1,
+                   where, "channels, layers and widths of at least 1", "less");
+    for (std::size_t i = 0; i < attention_levels.size(); ++i) {
+      const Index width = block_out_channels[i], a = heads_at(width);
+      if (attention_levels[i] || i + 1 == attention_levels.size())  // the middle block has the last width
+        require_config(a >= 1 && width % a == 0 && (head_width <= 0 || width % head_width == 0), where,
+                       "heads that divide the width " + std::to_string(width),
+                       head_width > 0 ? "heads of width " + std::to_string(head_width) : std::to_string(a) + " heads",
+                       "the shapes of a checkpoint do not show the heads: give their number or width");
+    }
+  }
   bool operator==(const UNetConfig&) const = default;
 };
 
@@ -58,6 +91,12 @@ struct AutoencoderKLConfig {
 
   static AutoencoderKLConfig sd15() { return {}; }
   static AutoencoderKLConfig sd21() { return {}; }
+  void validate(std::string_view where) const {
+    detail::require_widths(block_out_channels, norm_groups, where);
+    detail::require_config(in_channels >= 1 && out_channels >= 1 && layers_per_block >= 1 && latent_channels >= 1, where,
+                           "channels and layers of at least 1", "less");
+    detail::require_config(scaling_factor > 0, where, "a scaling factor above 0", std::to_string(scaling_factor));
+  }
   bool operator==(const AutoencoderKLConfig&) const = default;
 };
 
@@ -87,6 +126,20 @@ struct ClipTextConfig {
     config.pad_token_id = 0;
     config.skip_last_layers = 1;
     return config;
+  }
+  void validate(std::string_view where) const {
+    using detail::require_config;
+    require_config(vocab_size >= 1 && hidden_size >= 1 && intermediate_size >= 1 && layers >= 1 && max_positions >= 1,
+                   where, "sizes of at least 1", "less");
+    require_config(heads >= 1 && hidden_size % heads == 0, where,
+                   "a number of heads that divides the width " + std::to_string(hidden_size), std::to_string(heads),
+                   "the shapes of a checkpoint do not show the heads: give their number");
+    require_config(activation == "quick_gelu" || activation == "gelu", where, "quick_gelu or gelu", activation);
+    require_config(skip_last_layers >= 0 && skip_last_layers < layers, where,
+                   "0 to " + std::to_string(layers - 1) + " last layers left out", std::to_string(skip_last_layers));
+    for (const Index id : {bos_token_id, eos_token_id, pad_token_id})
+      require_config(id >= 0 && id < vocab_size, where, "token ids from 0 to " + std::to_string(vocab_size - 1),
+                     std::to_string(id));
   }
   bool operator==(const ClipTextConfig&) const = default;
 };
