@@ -43,9 +43,7 @@ class CaptionGrammar {
 
  private:
   using Words = std::initializer_list<std::string_view>;
-  std::string pick(Words words) {
-    return std::string(words.begin()[random_.below(static_cast<Index>(words.size()))]);
-  }
+  std::string pick(Words words) { return std::string(words.begin()[random_.below(static_cast<Index>(words.size()))]); }
   bool chance(double p) { return random_.chance(p); }
   std::string ink() const { return std::string(name(a_.ink)); }
   std::string page() const { return std::string(name(a_.background)); }
@@ -78,19 +76,27 @@ class CaptionGrammar {
   // Phrases that follow the noun.
   std::string ink_phrase() {
     switch (random_.below(5)) {
-      case 0: return "in " + ink();
-      case 1: return "in " + ink() + " ink";
-      case 2: return pick({"painted", "written", "drawn", "inked"}) + " in " + ink() + pick({"", " ink", " paint"});
-      case 3: return pick({"painted ", "coloured ", "colored "}) + ink();
-      default: return "with " + ink() + pick({" ink", " paint"});
+      case 0:
+        return "in " + ink();
+      case 1:
+        return "in " + ink() + " ink";
+      case 2:
+        return pick({"painted", "written", "drawn", "inked"}) + " in " + ink() + pick({"", " ink", " paint"});
+      case 3:
+        return pick({"painted ", "coloured ", "colored "}) + ink();
+      default:
+        return "with " + ink() + pick({" ink", " paint"});
     }
   }
   std::string stroke_phrase() {
     const std::string how = stroke_adjective();
     switch (random_.below(3)) {
-      case 0: return pick({"in ", "with "}) + how + pick({" strokes", " lines"});
-      case 1: return pick({"drawn", "written"}) + " with " + with_article(how + pick({" pen", " brush", " line"}));
-      default: return "in " + with_article(how + pick({" stroke", " weight", " hand"}));
+      case 0:
+        return pick({"in ", "with "}) + how + pick({" strokes", " lines"});
+      case 1:
+        return pick({"drawn", "written"}) + " with " + with_article(how + pick({" pen", " brush", " line"}));
+      default:
+        return "in " + with_article(how + pick({" stroke", " weight", " hand"}));
     }
   }
   std::string lean_phrase() {
@@ -157,17 +163,22 @@ class CaptionGrammar {
     if (!s.starts_with("a ") && !s.starts_with("an ") && !s.starts_with("the ")) return s;
     if (chance(0.75)) return s;
     return pick({"a picture of ", "a painting of ", "a drawing of ", "an image of ", "a photo of ", "paint ", "draw ",
-                 "please paint ", "show me "}) + s;
+                 "please paint ", "show me "}) +
+           s;
   }
 
   // "blue page, seven in red ink"
   std::string page_first() {
     if (!page_) return one_phrase();
     switch (random_.below(4)) {
-      case 0: return page() + " " + page_noun() + pick({", ", ": "}) + noun_phrase(false);
-      case 1: return "on " + colored_page() + pick({", ", ": ", " "}) + noun_phrase(false);
-      case 2: return "on " + page() + ", " + noun_phrase(false);
-      default: return colored_page() + pick({" with ", " and on it ", " showing "}) + noun_phrase(false);
+      case 0:
+        return page() + " " + page_noun() + pick({", ", ": "}) + noun_phrase(false);
+      case 1:
+        return "on " + colored_page() + pick({", ", ": ", " "}) + noun_phrase(false);
+      case 2:
+        return "on " + page() + ", " + noun_phrase(false);
+      default:
+        return colored_page() + pick({" with ", " and on it ", " showing "}) + noun_phrase(false);
     }
   }
 

@@ -38,8 +38,8 @@ class InkDigits {
     for (Index first = 0; first < count; first += block) {
       report(progress, {"prepare digits", first, count});
       parallel_for_dynamic(std::min(block, count - first), [&](Index i) {
-        fields_[static_cast<std::size_t>(first + i)] = pen_field(
-            {scans.images.data() + (first + i) * pixels, static_cast<std::size_t>(pixels)});
+        fields_[static_cast<std::size_t>(first + i)] =
+            pen_field({scans.images.data() + (first + i) * pixels, static_cast<std::size_t>(pixels)});
       });
     }
     report(progress, {"prepare digits", count, count});
@@ -76,7 +76,8 @@ class InkDigits {
  private:
   void paint(Index scan, const InkDigit& a, SampleRandom& random, float* image) const {
     const PenField& pen = field(scan);
-    // Widths of the stroke in the picture, pixels: each 1.55 times the one before, so that nobody takes one for another.
+    // Widths of the stroke in the picture, pixels: each 1.55 times the one before, so that nobody takes one for
+    // another.
     constexpr std::array<float, 3> widths{1.9f, 2.95f, 4.6f};
     const float width = widths[static_cast<std::size_t>(a.stroke)] * random.uniform(0.93f, 1.07f);
     // Shear: x moves by lean for each pixel up. 0.35 is 19 degrees.
@@ -91,8 +92,9 @@ class InkDigits {
 
     constexpr Index side = PenField::side, plane = size_px * size_px;
     const auto at = [&](Index i, Index j) {
-      return i < 0 || j < 0 || i >= side || j >= side ? 255.0f
-                                                      : static_cast<float>(pen.g[static_cast<std::size_t>(i * side + j)]);
+      return i < 0 || j < 0 || i >= side || j >= side
+                 ? 255.0f
+                 : static_cast<float>(pen.g[static_cast<std::size_t>(i * side + j)]);
     };
     constexpr float per_pixel = static_cast<float>(side) / PenField::frame;
     for (Index i = 0; i < size_px; ++i) {

@@ -33,9 +33,8 @@ inline float distance(const Lab& p, const Lab& q) {
 
 inline Ink nearest_ink(const Rgb& color) {
   const Lab lab = to_lab(color);
-  return *std::min_element(all_inks.begin(), all_inks.end(), [&](Ink p, Ink q) {
-    return distance(lab, to_lab(rgb(p))) < distance(lab, to_lab(rgb(q)));
-  });
+  return *std::min_element(all_inks.begin(), all_inks.end(),
+                           [&](Ink p, Ink q) { return distance(lab, to_lab(rgb(p))) < distance(lab, to_lab(rgb(q))); });
 }
 
 struct MeasuredColors {
@@ -95,8 +94,9 @@ inline MeasuredColors measure_colors(const Tensor<float, 3>& image) {
 }
 
 // image: [3, H, W] in [-1, 1] -> [28, 28] in [0, 1], ink 1 on 0, made the way MNIST was: the box of the digit scaled to
-// fit 20x20, its centre of mass in the middle of 28x28. Its lean is set to the mean of MNIST (hardly anybody there leans
-// to the left), as a classifier of MNIST should judge the digit and not the lean. Zeros where there is nothing to see.
+// fit 20x20, its centre of mass in the middle of 28x28. Its lean is set to the mean of MNIST (hardly anybody there
+// leans to the left), as a classifier of MNIST should judge the digit and not the lean. Zeros where there is nothing to
+// see.
 inline Tensor<float, 2> to_gray_digit(const Tensor<float, 3>& image) {
   const MeasuredColors colors = measure_colors(image);
   const Index height = image.shape(1), width = image.shape(2), n = 28;
@@ -135,8 +135,8 @@ inline Tensor<float, 2> to_gray_digit(const Tensor<float, 3>& image) {
       const float v = y + dy, u = x + dx + shear * dy;
       const float vi = std::floor(v), ui = std::floor(u), vf = v - vi, uf = u - ui;
       const Index p = static_cast<Index>(vi), q = static_cast<Index>(ui);
-      out(i, j) = (1 - vf) * ((1 - uf) * at(p, q) + uf * at(p, q + 1)) +
-                  vf * ((1 - uf) * at(p + 1, q) + uf * at(p + 1, q + 1));
+      out(i, j) =
+          (1 - vf) * ((1 - uf) * at(p, q) + uf * at(p, q + 1)) + vf * ((1 - uf) * at(p + 1, q) + uf * at(p + 1, q + 1));
     }
   return out;
 }

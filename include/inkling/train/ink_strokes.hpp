@@ -18,12 +18,12 @@
 namespace inkling {
 
 struct PenField {
-  static constexpr Index frame = 28;     // pixels of the frame, with the digit in the middle, scaled to 20 as in MNIST
-  static constexpr Index side = 56;      // two samples a pixel
+  static constexpr Index frame = 28;  // pixels of the frame, with the digit in the middle, scaled to 20 as in MNIST
+  static constexpr Index side = 56;   // two samples a pixel
   static constexpr float lowest = -0.5f, step = 1.0f / 60.0f;  // g = lowest + step * byte, up to 3.75 pixels
   static constexpr float widest = 2.6f;  // the half-width up to which holes (as in 0, 6, 8, 9) stay open
 
-  std::array<std::uint8_t, static_cast<std::size_t>(side * side)> g{};
+  std::array<std::uint8_t, static_cast<std::size_t>(side* side)> g{};
   float half_width = 0, half_height = 0;  // of the digit's box, pixels
   float pen = 0;                          // h, half the width of the stroke as written, pixels
 };
@@ -84,8 +84,8 @@ inline Bitmap skeleton(const Bitmap& ink) {
     for (const bool first : {true, false}) {
       removed.clear();
       for (const std::size_t c : cells) {
-        const std::array<int, 8> p{map[c - row],     map[c - row + 1], map[c + 1], map[c + row + 1],
-                                   map[c + row],     map[c + row - 1], map[c - 1], map[c - row - 1]};
+        const std::array<int, 8> p{map[c - row], map[c - row + 1], map[c + 1], map[c + row + 1],
+                                   map[c + row], map[c + row - 1], map[c - 1], map[c - row - 1]};
         int neighbours = 0, rises = 0;
         for (std::size_t k = 0; k < 8; ++k) {
           neighbours += p[k];
