@@ -91,7 +91,8 @@ TEST_CASE("held-out combinations: one in eight, and every pair of attributes sti
   CHECK(share > 0.10);
   CHECK(share < 0.15);
   CHECK(left.size() == 10 * 10 + 10 * 10 + 10 * 9);
-  for (const auto& [pair, count] : left) CHECK_MESSAGE(count >= 6, pair << " is left " << count << " times");
+  for (const auto& entry : left)
+    CHECK_MESSAGE(entry.second >= 6, entry.first << " is left " << entry.second << " times");
   for (const Index count : held_out_digits) CHECK(count >= 8);
 }
 
