@@ -46,7 +46,7 @@ T activation_value(Activation kind, T x) {
     case Activation::softplus: return std::max(x, T{0}) + std::log1p(std::exp(-std::abs(x)));  // log(1 + e^x)
     case Activation::leaky_relu: return x > 0 ? x : static_cast<T>(leaky_relu_slope) * x;
     case Activation::exp: return std::exp(x);
-    case Activation::relu: return x > 0 ? x : T{0};
+    case Activation::relu: return x < 0 ? T{0} : x;  // this way round a NaN stays visible
   }
   throw ConfigError("activation", "a known activation", std::to_string(static_cast<int>(kind)));
 }

@@ -158,14 +158,6 @@ Tensor<T, N> bce_with_logits_backward(std::type_identity_t<T> dloss, const Tenso
     dx.data()[i] = dloss * (sigmoid(x.data()[i]) - target.data()[i]) / static_cast<T>(n);
   return dx;
 }
-// -> dtarget [...], for targets that are computed themselves (a teacher's answer)
-template <class T, std::size_t N>
-Tensor<T, N> bce_with_logits_backward_target(std::type_identity_t<T> dloss, const Tensor<T, N>& x) {
-  const Index n = require_elements(x.shape(), "bce_with_logits_backward_target");
-  Tensor<T, N> dtarget(x.shape());
-  for (Index i = 0; i < n; ++i) dtarget.data()[i] = -dloss * x.data()[i] / static_cast<T>(n);
-  return dtarget;
-}
 
 // KL divergence of a diagonal Gaussian from the standard one (Kingma & Welling 2013, appendix B), summed over an image.
 // moments [N, 2C, H, W] = (mean, logvar) -> [N]
