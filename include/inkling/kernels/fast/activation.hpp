@@ -1,0 +1,235 @@
+// Activation functions, a register at a time.
+//
+// What bounds them is memory: with AVX-512 the exponential gives 3 G numbers a second and a thread, about as many as
+// one core can fetch and store. So a formula is evaluated again in the backward rather than stored by the forward.
+#pragma once
+#include "inkling/core/tensor.hpp"
+#include "inkling/kernels/fast/vector.hpp"
+#include "inkling/kernels/options.hpp"
+
+namespace inkling::kernels::fast {
+
+// Each function f is a struct with y = f(x) and slope = df/dx.
+namespace functions {
+
+template <class V>
+V sigma(const V& x) {
+  using std::exp;
+  return constant<V>(1) / (constant<V>(1) + exp(-x));  // exp overflows to infinity, and 1/infinity is right
+}
+
+struct Sigmoid {
+  template <class V>
+  static V y(const V& x) {
+    return sigma(x);
+  }
+  template <class V>
+  static V slope(const V& x) {
+    const V s = sigma(x);
+    return s * (constant<V>(1) - s);
+  }
+};
+
+// SiLU (Elfwing et al. 2017): x sigma(x)
+struct Silu {
+  template <class V>
+  static V y(const V& x) {
+    return x * sigma(x);
+  }
+  template <class V>
+  static V slope(const V& x) {
+    const V s = sigma(x);
+    return s * (constant<V>(1) + x * (constant<V>(1) - s));
+  }
+};
+
+// The sigmoid approximation of GELU (Hendrycks & Gimpel 2016, section 2): x sigma(1.702 x)
+struct QuickGelu {
+  template <class V>
+  static V y(const V& x) {
+    return x * sigma(constant<V>(1.702) * x);
+  }
+  template <class V>
+  static V slope(const V& x) {
+    const V a = constant<V>(1.702), s = sigma(a * x);
+    return s * (constant<V>(1) + a * x * (constant<V>(1) - s));
+  }
+};
+
+// GELU (Hendrycks & Gimpel 2016): x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2, Phi'(x) = exp(-x^2/2) / sqrt(2 pi)
+struct Gelu {
+  template <class V>
+  static V y(const V& x) {
+    return x * phi(x);
+  }
+  template <class V>
+  static V slope(const V& x) {
+    using std::exp;
+    return phi(x) + x * constant<V>(0.3989422804014327) * exp(constant<V>(-0.5) * x * x);
+  }
+  template <class V>
+  static V phi(const V& x) {
+    using std::erf;
+    return constant<V>(0.5) * (constant<V>(1) + erf(x * constant<V>(0.7071067811865476)));
+  }
+};
+
+// The tanh approximation (same paper): x/2 (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3)
+struct GeluTanh {
+  template <class V>
+  static V y(const V& x) {
+    return constant<V>(0.5) * x * (constant<V>(1) + tanh_u(x));
+  }
+  template <class V>
+  static V slope(const V& x) {
+    const V one = constant<V>(1), t = tanh_u(x);
+    // Beyond 30 the factor 1 - t^2 is zero; without the bound x^2 could become infinite, and 0 * infinity is NaN.
+    const V b = minimum(maximum(x, constant<V>(-30)), constant<V>(30));
+    const V du = constant<V>(root) * (one + constant<V>(3 * 0.044715) * b * b);
+    return constant<V>(0.5) * (one + t) + constant<V>(0.5) * b * (one - t * t) * du;
+  }
+  template <class V>
+  static V tanh_u(const V& x) {
+    using std::tanh;
+    return tanh(constant<V>(root) * (x + constant<V>(0.044715) * x * x * x));
+  }
+  static constexpr double root = 0.7978845608028654;  // sqrt(2 / pi)
+};
+
+struct Tanh {
+  template <class V>
+  static V y(const V& x) {
+    using std::tanh;
+    return tanh(x);
+  }
+  template <class V>
+  static V slope(const V& x) {
+    const V t = y(x);
+    return constant<V>(1) - t * t;
+  }
+};
+
+// log(1 + e^x), written so that the exponential never overflows
+struct Softplus {
+  template <class V>
+  static V y(const V& x) {
+    using std::abs, std::exp, std::log1p;
+    return maximum(x, constant<V>(0)) + log1p(exp(-abs(x)));
+  }
+  template <class V>
+  static V slope(const V& x) {
+    return sigma(x);
+  }
+};
+
+struct LeakyRelu {
+  template <class V>
+  static V y(const V& x) {
+    return select_if<V>(x > constant<V>(0), x, x * constant<V>(leaky_relu_slope));
+  }
+  template <class V>
+  static V slope(const V& x) {
+    return select_if<V>(x > constant<V>(0), constant<V>(1), constant<V>(leaky_relu_slope));
+  }
+};
+
+struct Relu {
+  template <class V>
+  static V y(const V& x) {
+    return maximum(x, constant<V>(0));
+  }
+  template <class V>
+  static V slope(const V& x) {
+    return select_if<V>(x > constant<V>(0), constant<V>(1), constant<V>(0));
+  }
+};
+
+struct Exp {
+  template <class V>
+  static V y(const V& x) {
+    using std::exp;
+    return exp(x);
+  }
+  template <class V>
+  static V slope(const V& x) {
+    return y(x);
+  }
+};
+
+// body(f) with the struct that `kind` names.
+template <class Body>
+void with_function(Activation kind, Body&& body) {
+  switch (kind) {
+    case Activation::silu: return body(Silu{});
+    case Activation::gelu: return body(Gelu{});
+    case Activation::gelu_tanh: return body(GeluTanh{});
+    case Activation::quick_gelu: return body(QuickGelu{});
+    case Activation::sigmoid: return body(Sigmoid{});
+    case Activation::tanh: return body(Tanh{});
+    case Activation::softplus: return body(Softplus{});
+    case Activation::leaky_relu: return body(LeakyRelu{});
+    case Activation::exp: return body(Exp{});
+    case Activation::relu: return body(Relu{});
+  }
+  throw ConfigError("activation", "a known function", std::to_string(static_cast<int>(kind)));
+}
+
+}  // namespace functions
+
+// y = f(x)
+template <class T, std::size_t N>
+Tensor<T, N> activation(Activation kind, const Tensor<T, N>& x) {
+  Tensor<T, N> y(x.shape(), uninitialized);
+  functions::with_function(kind, [&](auto f) {
+    parallel_map(x.size(), 4, y.data(), [f](const Vec<T>& v) { return f.y(v); }, x.data());
+  });
+  return y;
+}
+
+// y = f(x)  =>  dx = dy f'(x)
+template <class T, std::size_t N>
+Tensor<T, N> activation_backward(Activation kind, const Tensor<T, N>& dy, const Tensor<T, N>& x) {
+  require_shape(dy.shape(), x.shape(), "activation_backward");
+  Tensor<T, N> dx(x.shape(), uninitialized);
+  functions::with_function(kind, [&](auto f) {
+    parallel_map(
+        x.size(), 6, dx.data(), [f](const Vec<T>& d, const Vec<T>& v) { return d * f.slope(v); }, dy.data(),
+        x.data());
+  });
+  return dx;
+}
+
+// x [..., 2D] = (a, g) -> a gelu(g) [..., D]: Shazeer 2020, "GLU Variants Improve Transformer", eq. 5
+template <class T, std::size_t N>
+Tensor<T, N> geglu(const Tensor<T, N>& x) {
+  Tensor<T, N> y(geglu_output_shape(x.shape()), uninitialized);
+  const Index D = y.shape(N - 1), rows = D ? y.size() / D : 0;
+  parallel_for(rows, 8 * D, [&](Index r) {
+    const T* a = x.data() + r * 2 * D;
+    map(D, y.data() + r * D, [](const Vec<T>& va, const Vec<T>& vg) { return va * functions::Gelu::y(vg); }, a,
+        a + D);
+  });
+  return y;
+}
+
+// y = a gelu(g)  =>  da = dy gelu(g),  dg = dy a gelu'(g)
+template <class T, std::size_t N>
+Tensor<T, N> geglu_backward(const Tensor<T, N>& dy, const Tensor<T, N>& x) {
+  require_shape(dy.shape(), geglu_output_shape(x.shape()), "geglu_backward");
+  Tensor<T, N> dx(x.shape(), uninitialized);
+  const Index D = dy.shape(N - 1), rows = D ? dy.size() / D : 0;
+  parallel_for(rows, 16 * D, [&](Index r) {
+    const T *d = dy.data() + r * D, *a = x.data() + r * 2 * D, *g = a + D;
+    T* da = dx.data() + r * 2 * D;
+    map(D, da, [](const Vec<T>& vd, const Vec<T>& vg) { return vd * functions::Gelu::y(vg); }, d, g);
+    map(
+        D, da + D,
+        [](const Vec<T>& vd, const Vec<T>& va, const Vec<T>& vg) {
+          return vd * va * functions::Gelu::slope(vg);
+        },
+        d, a, g);
+  });
+  return dx;
+}
+
+}  // namespace inkling::kernels::fast

@@ -1,0 +1,336 @@
+// Arithmetic element by element, and moving elements around. Nothing broadcasts unless the name says so.
+// All of it is bounded by memory: what counts is to read in order and to keep every thread busy.
+#pragma once
+#include "inkling/core/tensor.hpp"
+#include "inkling/kernels/fast/vector.hpp"
+#include "inkling/kernels/options.hpp"
+
+namespace inkling::kernels::fast {
+
+namespace elementwise_detail {
+
+// body(f) with f(a, b) = a op b
+template <class V, class Body>
+void with_operation(Binary op, Body&& body) {
+  switch (op) {
+    case Binary::add: return body([](const V& a, const V& b) { return a + b; });
+    case Binary::sub: return body([](const V& a, const V& b) { return a - b; });
+    case Binary::mul: return body([](const V& a, const V& b) { return a * b; });
+    case Binary::div: return body([](const V& a, const V& b) { return a / b; });
+  }
+  throw ConfigError("binary", "a known operation", std::to_string(static_cast<int>(op)));
+}
+// body(da, db) with da(dy, b) = dy d(a op b)/da and db(dy, a, b) = dy d(a op b)/db
+template <class V, class Body>
+void with_slopes(Binary op, Body&& body) {
+  const auto same = [](const V& dy, const V&) { return dy; };
+  switch (op) {
+    case Binary::add: return body(same, [](const V& dy, const V&, const V&) { return dy; });
+    case Binary::sub: return body(same, [](const V& dy, const V&, const V&) { return -dy; });
+    case Binary::mul:
+      return body([](const V& dy, const V& b) { return dy * b; },
+                  [](const V& dy, const V& a, const V&) { return dy * a; });
+    case Binary::div:
+      return body([](const V& dy, const V& b) { return dy / b; },
+                  [](const V& dy, const V& a, const V& b) { return -(dy * a) / (b * b); });
+  }
+  throw ConfigError("binary_backward", "a known operation", std::to_string(static_cast<int>(op)));
+}
+
+// A broadcast as rows of a: b is either one number for a whole row or another row of the same length.
+struct BroadcastRows {
+  Index length = 1;        // of a row: the longest run of trailing dimensions along which b is repeated, or is not
+  bool repeated = false;   // one number of b for the row
+  std::vector<Index> start;  // where in b each row begins
+};
+template <std::size_t N, std::size_t M>
+BroadcastRows broadcast_rows(const Shape<N>& a, const Shape<M>& b) {
+  Shape<N> wide{};  // b with ones in front
+  for (std::size_t d = 0; d < N; ++d) wide[d] = d + M < N ? 1 : b[d + M - N];
+  BroadcastRows r;
+  std::size_t d = N;
+  while (d > 0 && a[d - 1] == 1) --d;
+  r.repeated = d > 0 && wide[d - 1] == 1;
+  for (; d > 0 && (a[d - 1] == 1 || (wide[d - 1] == 1) == r.repeated); --d) r.length *= a[d - 1];
+  Shape<N> stride{};  // of b, zero where it is repeated
+  Index step = 1, rows = 1;
+  for (std::size_t e = N; e-- > 0; step *= wide[e]) stride[e] = wide[e] == 1 ? 0 : step;
+  for (std::size_t e = 0; e < d; ++e) rows *= a[e];
+  r.start.resize(static_cast<std::size_t>(rows));
+  for (Index i = 0; i < rows; ++i) {
+    Index at = 0, rest = i;
+    for (std::size_t e = d; e-- > 0; rest /= a[e]) at += rest % a[e] * stride[e];
+    r.start[static_cast<std::size_t>(i)] = at;
+  }
+  return r;
+}
+
+// body(i, count, j): for every piece of every row, elements i..i+count-1 of a meet those of b from j on (or b[j] alone).
+template <class Body>
+void for_each_piece(const BroadcastRows& r, Body&& body) {
+  const Index pieces = (r.length + piece_size - 1) / piece_size;
+  parallel_for(static_cast<Index>(r.start.size()) * pieces, std::min(r.length, piece_size), [&](Index p) {
+    const Index row = p / pieces, at = p % pieces * piece_size;
+    body(row * r.length + at, std::min(piece_size, r.length - at),
+         r.start[static_cast<std::size_t>(row)] + (r.repeated ? 0 : at));
+  });
+}
+
+// `rows` pieces of `size` elements each, from one spacing to another.
+template <class T>
+void copy_rows(Index rows, Index size, const T* from, Index from_step, T* to, Index to_step) {
+  const Index pieces = (size + piece_size - 1) / piece_size;
+  parallel_for(rows * pieces, std::min(size, piece_size), [&](Index p) {
+    const Index row = p / pieces, at = p % pieces * piece_size;
+    std::copy_n(from + row * from_step + at, std::min(piece_size, size - at), to + row * to_step + at);
+  });
+}
+
+}  // namespace elementwise_detail
+
+// a, b [...] -> y [...]
+template <class T, std::size_t N>
+Tensor<T, N> binary(Binary op, const Tensor<T, N>& a, const Tensor<T, N>& b) {
+  require_shape(b.shape(), a.shape(), "binary", "binary_broadcast repeats the second operand");
+  Tensor<T, N> y(a.shape(), uninitialized);
+  elementwise_detail::with_operation<Vec<T>>(
+      op, [&](auto f) { parallel_map(a.size(), 1, y.data(), f, a.data(), b.data()); });
+  return y;
+}
+
+// a [N dimensions], b [M dimensions, M <= N] -> y shaped as a
+template <class T, std::size_t N, std::size_t M>
+Tensor<T, N> binary_broadcast(Binary op, const Tensor<T, N>& a, const Tensor<T, M>& b) {
+  require_broadcast(a.shape(), b.shape());
+  Tensor<T, N> y(a.shape(), uninitialized);
+  const auto rows = elementwise_detail::broadcast_rows(a.shape(), b.shape());
+  elementwise_detail::with_operation<Vec<T>>(op, [&](auto f) {
+    elementwise_detail::for_each_piece(rows, [&](Index i, Index count, Index j) {
+      if (rows.repeated)
+        map(count, y.data() + i, [f, s = Vec<T>(b.data()[j])](const Vec<T>& v) { return f(v, s); }, a.data() + i);
+      else
+        map(count, y.data() + i, f, a.data() + i, b.data() + j);
+    });
+  });
+  return y;
+}
+// An element of b was used often and learns from every use: db sums over the dimensions along which b was repeated.
+// dy shaped as a -> da shaped as a, db shaped as b
+template <class T, std::size_t N, std::size_t M>
+BroadcastGradients<T, N, M> binary_broadcast_backward(Binary op, const Tensor<T, N>& dy, const Tensor<T, N>& a,
+                                                      const Tensor<T, M>& b) {
+  require_broadcast(a.shape(), b.shape(), "binary_broadcast_backward");
+  require_shape(dy.shape(), a.shape(), "binary_broadcast_backward");
+  BroadcastGradients<T, N, M> d{Tensor<T, N>(a.shape(), uninitialized), Tensor<T, M>(b.shape())};
+  const auto rows = elementwise_detail::broadcast_rows(a.shape(), b.shape());
+  const Index length = rows.length, count = static_cast<Index>(rows.start.size());
+  elementwise_detail::with_slopes<Vec<T>>(op, [&](auto da, auto) {
+    elementwise_detail::for_each_piece(rows, [&](Index i, Index n, Index j) {
+      if (rows.repeated)
+        map(n, d.da.data() + i, [da, s = Vec<T>(b.data()[j])](const Vec<T>& v) { return da(v, s); }, dy.data() + i);
+      else
+        map(n, d.da.data() + i, da, dy.data() + i, b.data() + j);
+    });
+  });
+  std::vector<double> sum(static_cast<std::size_t>(b.size()));
+  if (rows.repeated) {
+    std::vector<double> part(static_cast<std::size_t>(count));  // one row each
+    elementwise_detail::with_slopes<Vec<T>>(op, [&](auto, auto db) {
+      parallel_for(count, 2 * length, [&](Index row) {
+        const Vec<T> s(b.data()[rows.start[static_cast<std::size_t>(row)]]);
+        part[static_cast<std::size_t>(row)] =
+            sum_of<T>(length, [&](const Vec<T>& v, const Vec<T>& x) { return db(v, x, s); },
+                      dy.data() + row * length, a.data() + row * length);
+      });
+    });
+    for (std::size_t row = 0; row < part.size(); ++row) sum[static_cast<std::size_t>(rows.start[row])] += part[row];
+  } else {
+    const Index block = 64;  // columns a thread takes through all the rows
+    elementwise_detail::with_slopes<T>(op, [&](auto, auto db) {
+      parallel_for((length + block - 1) / block, 2 * count * block, [&](Index p) {
+        for (Index row = 0; row < count; ++row) {
+          const Index j = rows.start[static_cast<std::size_t>(row)];
+          for (Index i = p * block; i < std::min(length, (p + 1) * block); ++i)
+            sum[static_cast<std::size_t>(j + i)] += static_cast<double>(
+                db(dy.data()[row * length + i], a.data()[row * length + i], b.data()[j + i]));
+        }
+      });
+    });
+  }
+  for (Index i = 0; i < b.size(); ++i) d.db.data()[i] = static_cast<T>(sum[static_cast<std::size_t>(i)]);
+  return d;
+}
+
+// x [...] -> y without the axis
+template <class T, std::size_t N>
+Tensor<T, N - 1> sum(const Tensor<T, N>& x, Index axis) {
+  Tensor<T, N - 1> y(reduced_shape(x.shape(), axis, "sum"));
+  const AxisView v = axis_view(x.shape(), axis, "sum");
+  parallel_for(v.outer, v.length * v.inner, [&](Index o) {
+    const T* xo = x.data() + o * v.length * v.inner;
+    if (v.inner == 1)
+      y.data()[o] = static_cast<T>(sum_of<T>(v.length, [](const Vec<T>& e) { return e; }, xo));
+    else
+      column_sums(v.length, v.inner, xo, y.data() + o * v.inner);
+  });
+  return y;
+}
+// dy without the axis -> dx [...]
+template <class T, std::size_t N>
+Tensor<T, N> sum_backward(const Tensor<T, N - 1>& dy, const Shape<N>& x_shape, Index axis) {
+  require_shape(dy.shape(), reduced_shape(x_shape, axis, "sum_backward"), "sum_backward");
+  Tensor<T, N> dx(x_shape, uninitialized);
+  const AxisView v = axis_view(x_shape, axis, "sum_backward");
+  parallel_for(v.outer, v.length * v.inner, [&](Index o) {
+    T* to = dx.data() + o * v.length * v.inner;
+    if (v.inner == 1)
+      std::fill_n(to, v.length, dy.data()[o]);
+    else
+      for (Index i = 0; i < v.length; ++i) std::copy_n(dy.data() + o * v.inner, v.inner, to + i * v.inner);
+  });
+  return dx;
+}
+
+// x [...] times a number
+template <class T, std::size_t N>
+Tensor<T, N> scale(const Tensor<T, N>& x, std::type_identity_t<T> factor) {
+  Tensor<T, N> y(x.shape(), uninitialized);
+  parallel_map(x.size(), 1, y.data(), [factor](const Vec<T>& v) { return Vec<T>(factor) * v; }, x.data());
+  return y;
+}
+
+// x [...] -> y without the axis: the sum divided by the axis' length
+template <class T, std::size_t N>
+Tensor<T, N - 1> mean(const Tensor<T, N>& x, Index axis) {
+  const Index length = axis_view(x.shape(), axis, "mean").length;
+  require(length > 0, "mean", "at least one element along the axis", to_string(x.shape()));
+  return scale(sum(x, axis), 1 / static_cast<T>(length));
+}
+template <class T, std::size_t N>
+Tensor<T, N> mean_backward(const Tensor<T, N - 1>& dy, const Shape<N>& x_shape, Index axis) {
+  const Index length = axis_view(x_shape, axis, "mean_backward").length;
+  require(length > 0, "mean_backward", "at least one element along the axis", to_string(x_shape));
+  return sum_backward<T, N>(scale(dy, 1 / static_cast<T>(length)), x_shape, axis);
+}
+
+// into += x: how gradients from several uses of one tensor meet
+template <class T, std::size_t N>
+void accumulate(Tensor<T, N>& into, const Tensor<T, N>& x) {
+  require_shape(x.shape(), into.shape(), "accumulate");
+  parallel_map(
+      x.size(), 1, into.data(), [](const Vec<T>& sum, const Vec<T>& v) { return sum + v; }, into.data(), x.data());
+}
+
+// a, then b, along the axis. The gradients are slices of dy.
+template <class T, std::size_t N>
+Tensor<T, N> concat(const Tensor<T, N>& a, const Tensor<T, N>& b, Index axis) {
+  Tensor<T, N> y(concat_output_shape(a.shape(), b.shape(), axis), uninitialized);
+  const AxisView va = axis_view(a.shape(), axis, "concat"), vb = axis_view(b.shape(), axis, "concat");
+  const Index size_a = va.length * va.inner, size_b = vb.length * vb.inner, step = size_a + size_b;
+  elementwise_detail::copy_rows(va.outer, size_a, a.data(), size_a, y.data(), step);
+  elementwise_detail::copy_rows(va.outer, size_b, b.data(), size_b, y.data() + size_a, step);
+  return y;
+}
+
+// The indices begin..end-1 of the axis.
+template <class T, std::size_t N>
+Tensor<T, N> slice(const Tensor<T, N>& x, Index axis, Index begin, Index end) {
+  Tensor<T, N> y(slice_output_shape(x.shape(), axis, begin, end), uninitialized);
+  const AxisView v = axis_view(x.shape(), axis, "slice");
+  const Index size = (end - begin) * v.inner;
+  elementwise_detail::copy_rows(v.outer, size, x.data() + begin * v.inner, v.length * v.inner, y.data(), size);
+  return y;
+}
+// dx is dy where the slice was, and zero elsewhere.
+template <class T, std::size_t N>
+Tensor<T, N> slice_backward(const Tensor<T, N>& dy, const Shape<N>& x_shape, Index axis, Index begin) {
+  const AxisView v = axis_view(x_shape, axis, "slice_backward");
+  const Index length = axis_view(dy.shape(), axis, "slice_backward").length, size = length * v.inner;
+  require_shape(dy.shape(), slice_output_shape(x_shape, axis, begin, begin + length, "slice_backward"),
+                "slice_backward");
+  Tensor<T, N> dx(x_shape);
+  elementwise_detail::copy_rows(v.outer, size, dy.data(), size, dx.data() + begin * v.inner, v.length * v.inner);
+  return dx;
+}
+
+// Dimension d of y is dimension order[d] of x. The gradient is the permutation back.
+// Two dimensions matter: the one innermost in y and the one innermost in x. Where they differ, the plane that they
+// span is transposed in squares small enough to stay in the cache from both sides.
+template <class T, std::size_t N>
+Tensor<T, N> permute(const Tensor<T, N>& x, const std::array<std::size_t, N>& order) {
+  Tensor<T, N> y(permute_output_shape(x.shape(), order), uninitialized);
+  if constexpr (N > 0) {
+    if (y.empty()) return y;
+    Shape<N> x_step{}, y_step{};  // by how much the position in x and in y grows along dimension d of y
+    for (Index step_x = 1, step_y = 1, d = static_cast<Index>(N); d-- > 0;) {
+      const auto at = static_cast<std::size_t>(d);
+      for (std::size_t e = 0; e < N; ++e)
+        if (order[e] == at) x_step[e] = step_x;
+      y_step[at] = step_y;
+      step_x *= x.shape(at);
+      step_y *= y.shape(at);
+    }
+    const std::size_t last = N - 1;
+    const std::size_t across = static_cast<std::size_t>(std::find(order.begin(), order.end(), last) - order.begin());
+    const Index rows = across == last ? 1 : y.shape(across), columns = y.shape(last), square = 16;
+    const Index strips = (rows + square - 1) / square, planes = y.size() / (rows * columns);
+    parallel_for(planes * strips, 2 * std::min(rows, square) * columns, [&](Index p) {
+      Index from = 0, to = 0, rest = p / strips;
+      for (std::size_t d = N; d-- > 0;) {
+        if (d == last || d == across) continue;
+        from += rest % y.shape(d) * x_step[d];
+        to += rest % y.shape(d) * y_step[d];
+        rest /= y.shape(d);
+      }
+      if (across == last) {
+        std::copy_n(x.data() + from, columns, y.data() + to);
+        return;
+      }
+      const Index row_begin = p % strips * square, row_end = std::min(rows, row_begin + square);
+      for (Index j0 = 0; j0 < columns; j0 += square)
+        for (Index i = row_begin; i < row_end; ++i)
+          for (Index j = j0; j < std::min(columns, j0 + square); ++j)
+            y.data()[to + i * y_step[across] + j] = x.data()[from + i + j * x_step[last]];
+    });
+  } else {
+    y() = x();
+  }
+  return y;
+}
+
+// x [..., D] -> y [..., D] = x / |x|, along the last dimension
+template <class T, std::size_t N>
+Tensor<T, N> normalize_l2(const Tensor<T, N>& x) {
+  Tensor<T, N> y(x.shape(), uninitialized);
+  const Index rows = row_count(x.shape()), D = x.shape(N - 1);
+  parallel_for(rows, 2 * D, [&](Index r) {
+    const T* xr = x.data() + r * D;
+    const double square = sum_of<T>(D, [](const Vec<T>& v) { return v * v; }, xr);
+    const T length = static_cast<T>(std::max(std::sqrt(square), shortest_length));
+    map(D, y.data() + r * D, [length](const Vec<T>& v) { return v / Vec<T>(length); }, xr);
+  });
+  return y;
+}
+// Only what is across x changes the direction: dx = (dy - y (dy . y)) / |x|; a length held fixed passes all of dy.
+// dy, x [..., D] -> dx [..., D]
+template <class T, std::size_t N>
+Tensor<T, N> normalize_l2_backward(const Tensor<T, N>& dy, const Tensor<T, N>& x) {
+  require_shape(dy.shape(), x.shape(), "normalize_l2_backward");
+  Tensor<T, N> dx(x.shape(), uninitialized);
+  const Index rows = row_count(x.shape()), D = x.shape(N - 1);
+  parallel_for(rows, 6 * D, [&](Index r) {
+    const T *xr = x.data() + r * D, *dyr = dy.data() + r * D;
+    const std::array<double, 2> s = sums<T, 2>(
+        D, [](const Vec<T>& v, const Vec<T>& d) { return std::array<Vec<T>, 2>{v * v, v * d}; }, xr, dyr);
+    const double length = std::max(std::sqrt(s[0]), shortest_length);
+    const bool fixed = std::sqrt(s[0]) < shortest_length;
+    const T inverse = static_cast<T>(1 / length);
+    const T along = fixed ? T{0} : static_cast<T>(s[1] / length / length);  // (dy . y) / |x|, so times x it is along y
+    map(
+        D, dx.data() + r * D,
+        [=](const Vec<T>& d, const Vec<T>& v) { return (d - Vec<T>(along) * v) * Vec<T>(inverse); }, dyr, xr);
+  });
+  return dx;
+}
+
+}  // namespace inkling::kernels::fast
