@@ -1,0 +1,182 @@
+// The matrix product that everything heavy goes through: linear layers, convolutions, attention.
+//
+//   C[M, N] (+)= A[M, K] B[K, N], then an epilogue (a bias, an activation) while the tile of C is still in the cache
+//
+// The loops, from the outside in, and which cache each piece lives in:
+//   tasks        a range of rows and of column panels of C each; threads take them one after another
+//   k blocks     B[depth, columns of the task] is packed: second-level cache, half a megabyte
+//   row panels   A[8, depth] is packed: first-level cache
+//   tiles        8 x 48 of C in registers (microkernel.hpp)
+// Every element of C is the same chain of multiply-adds over k, cut at the same places, wherever the tasks are cut. So
+// the result does not depend on the number of threads, bit for bit.
+#pragma once
+#include "inkling/kernels/fast/pack.hpp"  // first
+
+#include <numeric>
+
+#include "inkling/core/parallel.hpp"
+
+namespace inkling::kernels::fast {
+
+// --- Where C lies ---------------------------------------------------------------------------------------------------
+
+// C [M, N] with rows `row_stride` apart.
+template <class T>
+struct MatrixOut {
+  T* c;
+  Index row_stride;
+  // offsets[j] = position of column n + j within a row
+  void columns(Index n, Index count, Index* offsets) const { std::iota(offsets, offsets + count, n); }
+};
+
+// --- Epilogues: the last thing that happens to x = C[m, n], ... before it is written; one number or a vector of them --
+
+struct NoEpilogue {
+  template <class V>
+  V operator()(const V& x, Index, Index) const {
+    return x;
+  }
+};
+// y[m, n] += bias[m]: channels are the rows of a convolution. nullptr adds nothing.
+template <class T>
+struct RowBias {
+  const T* bias;
+  template <class V>
+  V operator()(const V& x, Index m, Index) const {
+    return bias ? V(x + V(bias[m])) : x;
+  }
+};
+// y[m, n] += bias[n]: features are the columns of a linear layer.
+template <class T>
+struct ColumnBias {
+  const T* bias;
+  template <class V>
+  V operator()(const V& x, Index, Index n) const {
+    if (!bias) return x;
+    if constexpr (std::is_same_v<V, T>) return x + bias[n];
+    else return x + load(bias + n);
+  }
+};
+
+// --- The product ----------------------------------------------------------------------------------------------------
+
+// How C is cut into tasks: `rows` x `columns` of them.
+struct GemmGrid {
+  Index rows, columns;
+};
+
+// The cheapest cut for so many threads. A task packs its part of B and of A, which costs as much as about 6 and 3
+// multiply-adds for each number packed.
+inline GemmGrid gemm_grid(Index row_panels, Index rows, Index column_panels, Index columns, Index most_panels,
+                          Index threads) {
+  GemmGrid best{1, (column_panels + most_panels - 1) / most_panels};
+  if (threads <= 1) return best;
+  const Index least = best.columns;
+  double best_cost = 0;
+  for (Index r = 1; r <= std::min(threads, row_panels); ++r) {
+    const Index unit = threads / std::gcd(r, threads);  // r * c a multiple of the threads: all stay busy to the end
+    for (Index c : {least, (least + unit - 1) / unit * unit}) {
+      if (c > column_panels) continue;
+      const double m = static_cast<double>((row_panels + r - 1) / r * rows);
+      const double n = static_cast<double>(column_panels * columns) / static_cast<double>(c);
+      const double cost = static_cast<double>((r * c + threads - 1) / threads) * (m * n + 6 * n + 3 * m);
+      if (best_cost == 0 || cost < best_cost) best_cost = cost, best = {r, c};
+    }
+  }
+  return best;
+}
+
+// One tile from the registers' copy to C.
+template <class T, class Out, class Epilogue>
+INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m, Index n, const Out& out,
+                               const Index* offsets, bool add, bool last, const Epilogue& epilogue) {
+  constexpr Index W = width<T>;
+  for (Index i = 0; i < rows; ++i) {
+    T* row = out.c + (m + i) * out.row_stride;
+    const T* from = tile + i * Tile<T>::columns;
+    for (Index j = 0; j < columns; j += W) {
+      if (j + W <= columns && offsets[j + W - 1] == offsets[j] + W - 1) {
+        Vec<T> x = load(from + j);
+        if (add) x = x + load(row + offsets[j]);
+        if (last) x = epilogue(x, m + i, n + j);
+        store(row + offsets[j], x);
+      } else {
+        for (Index e = j; e < std::min(j + W, columns); ++e) {
+          T x = from[e];
+          if (add) x = x + row[offsets[e]];
+          row[offsets[e]] = last ? epilogue(x, m + i, n + e) : x;
+        }
+      }
+    }
+  }
+}
+
+// C (+)= A B, elementwise followed by the epilogue. K = 0 gives C = epilogue(0).
+template <class T, class Left, class Right, class Out, class Epilogue = NoEpilogue>
+void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& out, bool accumulate = false,
+          const Epilogue& epilogue = {}) {
+  if (M == 0 || N == 0) return;
+  constexpr Index R = Tile<T>::rows, C = Tile<T>::columns;
+  constexpr Index block_bytes = 512 * 1024, most_columns = 8192;
+  const Index k_blocks = std::max<Index>(1, (K + Tile<T>::depth - 1) / Tile<T>::depth);
+  const Index k_step = (K + k_blocks - 1) / k_blocks;  // equal blocks: the last is not a remnant
+  const Index row_panels = (M + R - 1) / R, column_panels = (N + C - 1) / C;
+  const Index panel_bytes = std::max<Index>(1, k_step) * C * static_cast<Index>(sizeof(T));
+  const Index most_panels = std::clamp<Index>(block_bytes / panel_bytes, 1, std::max<Index>(1, most_columns / C));
+
+  // A thread is woken for 10^6 multiply-adds (about 10 microseconds), not for less.
+  const double work = static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
+  const Index threads = static_cast<Index>(std::clamp(work / 1e6, 1.0, static_cast<double>(num_threads())));
+  const GemmGrid grid = gemm_grid(row_panels, R, column_panels, C, most_panels, threads);
+
+  const auto task = [&](Index t) {
+    const Index tr = t % grid.rows, tc = t / grid.rows;
+    const Index m_begin = row_panels * tr / grid.rows * R, m_end = std::min(M, row_panels * (tr + 1) / grid.rows * R);
+    const Index n_begin = column_panels * tc / grid.columns * C;
+    const Index n_count = std::min(N, column_panels * (tc + 1) / grid.columns * C) - n_begin;
+    const Index panels = (n_count + C - 1) / C;
+    T* b_block = workspace<T, 0>(panels * C * k_step + 2 * width<T>);
+    T* a_panel = workspace<T, 1>(R * Tile<T>::row_stride);
+    Index* offsets = workspace<Index, 0>(n_count);
+    out.columns(n_begin, n_count, offsets);
+    alignas(64) T tile[static_cast<std::size_t>(R * C)];
+    for (Index block = 0; block < k_blocks; ++block) {
+      const Index k = block * k_step, depth = std::min(k_step, K - k);
+      b.pack(k, depth, n_begin, n_count, b_block);
+      for (Index m = m_begin; m < m_end; m += R) {
+        const Index rows = std::min(R, m_end - m);
+        a.pack(m, rows, k, depth, a_panel);
+        for (Index n = 0; n < n_count; n += C) {
+          const Index columns = std::min(C, n_count - n);
+          multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_block + n * depth, tile);
+          write_tile<T>(tile, rows, columns, m, n_begin + n, out, offsets + n, accumulate || block > 0,
+                        block == k_blocks - 1, epilogue);
+        }
+      }
+    }
+  };
+  const Index tasks = grid.rows * grid.columns;
+  if (threads > 1)
+    parallel_for_dynamic(tasks, task);
+  else
+    for (Index t = 0; t < tasks; ++t) task(t);
+}
+
+// The same for plain matrices in memory: op(A) [M, K], op(B) [K, N], where op may be a transposition.
+template <class T>
+void gemm(Index M, Index N, Index K, const T* a, Index a_stride, bool transpose_a, const T* b, Index b_stride,
+          bool transpose_b, T* c, Index c_stride, bool accumulate = false) {
+  const MatrixOut<T> out{c, c_stride};
+  const auto with_left = [&](const auto& left) {
+    if (transpose_b)
+      gemm<T>(M, N, K, left, RightTransposed<T>{b, b_stride}, out, accumulate);
+    else
+      gemm<T>(M, N, K, left, RightMatrix<T>{b, b_stride}, out, accumulate);
+  };
+  if (transpose_a)
+    with_left(LeftTransposed<T>{a, a_stride});
+  else
+    with_left(LeftMatrix<T>{a, a_stride});
+}
+
+}  // namespace inkling::kernels::fast

@@ -1,0 +1,80 @@
+// The innermost loop of every matrix product: a tile of C that stays in registers while k runs.
+//
+//   C[i, j] = sum_k A[i, k] B[k, j]      for 8 rows i and 3 vectors of columns j (AVX-512: 8 x 48 floats)
+//
+// Per step of k it loads 3 vectors of B and 8 single numbers of A and does 24 vector multiply-adds with them. A square
+// tile would load less still, but 24 accumulators + 3 + 1 are what fits into 32 registers.
+#pragma once
+#include "inkling/kernels/fast/simd.hpp"  // first
+
+#include <cstddef>
+#include <utility>
+
+namespace inkling::kernels::fast {
+
+template <class T>
+struct Tile {
+  static constexpr Index rows = vector_registers == 32 ? 8 : 4;
+  static constexpr Index vectors = 3;
+  static constexpr Index columns = vectors * width<T>;
+  // So many steps of k before the tile is written: the panel of A that they need fills a third of the first-level
+  // cache (8 * 1536 bytes), and the 24 loads and stores of C vanish beside 384 * 24 multiply-adds.
+  static constexpr Index depth = 1536 / static_cast<Index>(sizeof(T));
+  // Rows of a panel of A lie this far apart: a constant, so that one pointer reaches all 8; not a power of two, so
+  // that they do not fall into the same cache set.
+  static constexpr Index row_stride = depth + 64 / static_cast<Index>(sizeof(T));
+};
+
+// A panel of A holds Tile::rows rows. Only single numbers are read from it, so either order is as fast to compute
+// with; it follows the operand, so that packing is copying of contiguous numbers, never a transposition.
+enum class PanelOrder {
+  rows,     // (i, k) at i * row_stride + k
+  columns,  // (i, k) at k * rows + i
+};
+
+template <class T, PanelOrder Order>
+INKLING_INLINE constexpr Index panel_offset(Index i, Index k) {
+  return Order == PanelOrder::rows ? i * Tile<T>::row_stride + k : k * Tile<T>::rows + i;
+}
+
+// The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them in memory.
+template <class T, PanelOrder Order, std::size_t... V, std::size_t... I>
+INKLING_INLINE void multiply_panels(Index depth, const T* a, const T* b, T* c, std::index_sequence<V...>,
+                                    std::index_sequence<I...>) {
+  constexpr std::size_t vectors = sizeof...(V);
+  Vec<T> sum[] = {(void(I), Vec<T>(T(0)))...};
+  for (Index k = 0; k < depth; ++k) {
+    const Vec<T> row[] = {load(b + static_cast<Index>(V) * width<T>)...};
+    ((sum[I] = mul_add<T>(Vec<T>(a[panel_offset<T, Order>(static_cast<Index>(I / vectors), 0)]), row[I % vectors],
+                          sum[I])),
+     ...);
+    a += panel_offset<T, Order>(0, 1);
+    b += Tile<T>::columns;
+  }
+  (store(c + static_cast<Index>(I / vectors) * Tile<T>::columns + static_cast<Index>(I % vectors) * width<T>, sum[I]),
+   ...);
+}
+
+template <class T, PanelOrder Order, Index Rows, Index Vectors>
+void multiply_panels(Index depth, const T* a, const T* b, T* c) {
+  multiply_panels<T, Order>(depth, a, b, c, std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
+                            std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
+}
+
+// A panel of A [rows, depth] times a panel of B [depth, columns] into a tile c [Tile::rows, Tile::columns]. At the
+// edges of C only the vectors and about the rows that exist are computed; the rest of the tile is then unset.
+template <class T, PanelOrder Order>
+void multiply_tile(Index rows, Index columns, Index depth, const T* a, const T* b, T* c) {
+  constexpr Index all = Tile<T>::rows, half = Tile<T>::rows / 2;
+  const Index vectors = (columns + width<T> - 1) / width<T>;
+  if (rows > half) {
+    if (vectors == 3) return multiply_panels<T, Order, all, 3>(depth, a, b, c);
+    if (vectors == 2) return multiply_panels<T, Order, all, 2>(depth, a, b, c);
+    return multiply_panels<T, Order, all, 1>(depth, a, b, c);
+  }
+  if (vectors == 3) return multiply_panels<T, Order, half, 3>(depth, a, b, c);
+  if (vectors == 2) return multiply_panels<T, Order, half, 2>(depth, a, b, c);
+  return multiply_panels<T, Order, half, 1>(depth, a, b, c);
+}
+
+}  // namespace inkling::kernels::fast

@@ -1,0 +1,170 @@
+// Operands of the GEMM, and how they are copied into panels.
+//
+// The micro-kernel wants A in panels of Tile::rows rows and B in panels of Tile::columns columns, k after k, without
+// gaps. A left operand has
+//   static constexpr PanelOrder order;
+//   void pack(m, rows, k, depth, out)        one panel: rows m.., steps k..; missing rows of the panel as zeros
+// a right operand has
+//   void pack(k, depth, n, columns, out)     all panels of columns n.., each [depth, Tile::columns], the last padded
+//                                            with zeros. It may write one vector past the end.
+// Whatever can do this can be multiplied: a transposed matrix, or patches of images that are never stored.
+#pragma once
+#include "inkling/kernels/fast/microkernel.hpp"  // first
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "inkling/core/memory.hpp"
+
+namespace inkling::kernels::fast {
+
+// Scratch memory of this thread, kept from call to call; one buffer for each T and slot.
+template <class T, int Slot>
+T* workspace(Index size) {
+  static thread_local std::vector<T, PoolAllocator<T>> buffer;
+  if (static_cast<Index>(buffer.size()) < size) {
+    buffer.clear();  // nothing to copy while it grows
+    buffer.resize(static_cast<std::size_t>(size));
+  }
+  return buffer.data();
+}
+
+template <class T>
+INKLING_INLINE void copy_row(const T* from, Index n, T* to) {
+  Index i = 0;
+  for (; i + width<T> <= n; i += width<T>) store(to + i, load(from + i));
+  for (; i < n; ++i) to[i] = from[i];
+}
+
+// --- A block of numbers, transposed in registers --------------------------------------------------------------------
+
+template <class T>
+inline constexpr Index transpose_block = std::min(width<T>, Index{32 / sizeof(T)});
+
+#if defined(__GNUC__)
+template <class T, std::size_t S>
+struct Lanes {
+  typedef T type __attribute__((vector_size(S * sizeof(T)), aligned(alignof(T)), may_alias));
+};
+// The first and the second half of a[0] b[0] a[1] b[1] ...
+template <class V, std::size_t... I>
+INKLING_INLINE void zip(const V& a, const V& b, V& first, V& second, std::index_sequence<I...>) {
+  constexpr std::size_t S = sizeof...(I);
+  first = __builtin_shufflevector(a, b, (I % 2 * S + I / 2)...);
+  second = __builtin_shufflevector(a, b, (I % 2 * S + S / 2 + I / 2)...);
+}
+// log2(S) times zipping row i with row i + S/2 turns S rows of S into their transpose.
+template <class T, std::size_t... I, std::size_t... Half>
+INKLING_INLINE void transpose_in_registers(const T* from, Index from_stride, T* to, Index to_stride,
+                                           std::index_sequence<I...> all, std::index_sequence<Half...>) {
+  constexpr std::size_t S = sizeof...(I);
+  using V = typename Lanes<T, S>::type;
+  V r[] = {*reinterpret_cast<const V*>(from + static_cast<Index>(I) * from_stride)...}, next[S];
+  if constexpr (S >= 2) (zip(r[Half], r[Half + S / 2], next[2 * Half], next[2 * Half + 1], all), ...);
+  if constexpr (S >= 4) (zip(next[Half], next[Half + S / 2], r[2 * Half], r[2 * Half + 1], all), ...);
+  if constexpr (S >= 8) (zip(r[Half], r[Half + S / 2], next[2 * Half], next[2 * Half + 1], all), ...);
+  const V* t = S == 4 ? r : next;
+  ((*reinterpret_cast<V*>(to + static_cast<Index>(I) * to_stride) = t[I]), ...);
+}
+#endif
+
+// to[j][i] = from[i][j] for i < rows, j < columns
+template <class T>
+void transpose(const T* from, Index from_stride, Index rows, Index columns, T* to, Index to_stride) {
+  constexpr Index S = transpose_block<T>;
+  for (Index i = 0; i < rows; i += S) {
+    Index j = 0;
+#if defined(__GNUC__)
+    if constexpr (S > 1)
+      if (i + S <= rows)
+        for (; j + S <= columns; j += S)
+          transpose_in_registers(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride,
+                                 std::make_index_sequence<static_cast<std::size_t>(S)>{},
+                                 std::make_index_sequence<static_cast<std::size_t>(S / 2)>{});
+#endif
+    for (; j < columns; ++j)
+      for (Index e = i; e < std::min(i + S, rows); ++e) to[j * to_stride + e] = from[e * from_stride + j];
+  }
+}
+
+// --- Left operands --------------------------------------------------------------------------------------------------
+
+template <class T>
+void zero_missing_rows(PanelOrder order, Index rows, Index depth, T* out) {
+  for (Index i = rows; i < Tile<T>::rows; ++i)
+    for (Index k = 0; k < depth; ++k)
+      out[order == PanelOrder::rows ? i * Tile<T>::row_stride + k : k * Tile<T>::rows + i] = T(0);
+}
+
+// A [M, K]
+template <class T>
+struct LeftMatrix {
+  static constexpr PanelOrder order = PanelOrder::rows;
+  const T* a;
+  Index stride;  // from row to row
+  void pack(Index m, Index rows, Index k, Index depth, T* out) const {
+    for (Index i = 0; i < rows; ++i) copy_row(a + (m + i) * stride + k, depth, out + i * Tile<T>::row_stride);
+    zero_missing_rows(order, rows, depth, out);
+  }
+};
+
+// A given as its transpose [K, M]
+template <class T>
+struct LeftTransposed {
+  static constexpr PanelOrder order = PanelOrder::columns;
+  const T* a;
+  Index stride;
+  void pack(Index m, Index rows, Index k, Index depth, T* out) const {
+    if (rows == Tile<T>::rows) {
+      for (Index e = 0; e < depth; ++e) std::memcpy(out + e * rows, a + (k + e) * stride + m, sizeof(T) * Tile<T>::rows);
+      return;
+    }
+    for (Index e = 0; e < depth; ++e) copy_row(a + (k + e) * stride + m, rows, out + e * Tile<T>::rows);
+    zero_missing_rows(order, rows, depth, out);
+  }
+};
+
+// --- Right operands -------------------------------------------------------------------------------------------------
+
+// Calls body(column, columns, panel) for every panel of n columns, and fills the last one up with zeros.
+template <class T, class Body>
+INKLING_INLINE void for_each_panel(Index depth, Index n, T* out, const Body& body) {
+  constexpr Index columns = Tile<T>::columns;
+  for (Index j = 0; j < n; j += columns, out += depth * columns) {
+    const Index count = std::min(columns, n - j);
+    body(j, count, out);
+    if (count < columns)
+      for (Index k = 0; k < depth; ++k) std::fill(out + k * columns + count, out + (k + 1) * columns, T(0));
+  }
+}
+
+// B [K, N]
+template <class T>
+struct RightMatrix {
+  const T* b;
+  Index stride;
+  void pack(Index k, Index depth, Index n, Index columns, T* out) const {
+    for_each_panel(depth, columns, out, [&](Index j, Index count, T* panel) {
+      const T* from = b + k * stride + n + j;
+      if (count == Tile<T>::columns)  // a constant: no inner loop
+        for (Index e = 0; e < depth; ++e) copy_row(from + e * stride, Tile<T>::columns, panel + e * Tile<T>::columns);
+      else
+        for (Index e = 0; e < depth; ++e) copy_row(from + e * stride, count, panel + e * Tile<T>::columns);
+    });
+  }
+};
+
+// B given as its transpose [N, K], such as the weight [Out, In] of a linear layer
+template <class T>
+struct RightTransposed {
+  const T* b;
+  Index stride;
+  void pack(Index k, Index depth, Index n, Index columns, T* out) const {
+    for_each_panel(depth, columns, out, [&](Index j, Index count, T* panel) {
+      transpose(b + (n + j) * stride + k, stride, count, depth, panel, Tile<T>::columns);
+    });
+  }
+};
+
+}  // namespace inkling::kernels::fast

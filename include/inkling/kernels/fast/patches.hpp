@@ -1,0 +1,203 @@
+// A convolution as a matrix product, without the matrix.
+//
+// With one column for each output pixel (of all images of the batch) and one row for each (channel, kh, kw), the
+// "patch matrix"
+//   P[(c, kh, kw), (n, i, j)] = x[n, c, i s - top + kh d, j s - left + kw d]      (0 outside the image)
+// turns a convolution into Y = W P. It is KH * KW times as large as the image and is never stored: pieces of it come
+// into being inside the GEMM's panels.
+//
+// A piece is made in two steps. First the part of the image that it needs is copied to a small window with the zeros
+// of the padding around it, columns sorted by their remainder modulo the stride. In the window every row of P is made
+// of runs of neighbouring numbers; so the second step is plain copying, with no test for the border.
+#pragma once
+#include "inkling/kernels/fast/pack.hpp"  // first
+
+namespace inkling::kernels::fast {
+
+// What the patch matrix is made of. Padding may be negative: then the border of the image is cut off.
+template <class T>
+struct Patches {
+  const T* x;              // first channel of the first image
+  Index images, channels;  // channels: those that P has rows for
+  Index image_stride;      // from image to image; channels follow each other without a gap
+  Index H, W, KH, KW, stride, dilation, top, left;
+  Index OH, OW;
+
+  Index rows() const { return channels * KH * KW; }
+  Index columns() const { return images * OH * OW; }
+  // 1x1 kernels: P is the image itself.
+  bool plain() const {
+    return KH == 1 && KW == 1 && stride == 1 && top == 0 && left == 0 && OH == H && OW == W;
+  }
+};
+
+// Rows r.. and columns p.. of the patch matrix, ready to be copied.
+template <class T>
+class PatchWindow {
+ public:
+  PatchWindow(const Patches<T>& g, Index row, Index rows, Index column, Index columns)
+      : g_(g), c0_(row / (g.KH * g.KW)) {
+    if (g.plain()) return;
+    const Index channels = (row + rows - 1) / (g.KH * g.KW) + 1 - c0_, pixels = g.OH * g.OW;
+    phase_pitch_ = ((g.OW - 1) * g.stride + (g.KW - 1) * g.dilation + g.stride) / g.stride;
+    row_pitch_ = phase_pitch_ * g.stride;
+    first_image_ = column / pixels;
+    first_line_ = column % pixels / g.OW;
+    const Index last_image = (column + columns - 1) / pixels, last_line = (column + columns - 1) % pixels / g.OW;
+    // Lines of the window for a whole image, and for the first and last ones that may be cut.
+    image_lines_ = lines(0, g.OH - 1);
+    first_lines_ = lines(first_line_, first_image_ == last_image ? last_line : g.OH - 1);
+    channel_pitch_ = row_pitch_ * (first_image_ == last_image ? first_lines_
+                                                              : first_lines_ + (last_image - first_image_ - 1) *
+                                                                    image_lines_ + lines(0, last_line));
+    window_ = workspace<T, 2>(channels * channel_pitch_ + 2 * width<T>);
+    for (Index c = 0; c < channels; ++c) {
+      T* to = window_ + c * channel_pitch_;
+      for (Index n = first_image_; n <= last_image; ++n) {
+        const T* image = g.x + n * g.image_stride + (c0_ + c) * g.H * g.W;
+        const Index begin = n == first_image_ ? first_line_ : 0, end = n == last_image ? last_line : g.OH - 1;
+        for (Index l = 0; l < lines(begin, end); ++l, to += row_pitch_) copy_line(image, begin * g.stride - g.top + l, to);
+      }
+    }
+  }
+
+  // A run of columns whose numbers lie side by side, in the window or (plain) in the image.
+  struct Run {
+    Index from, to, length;
+  };
+  // The runs of columns column.. of any row; `from` is relative to row_start(row).
+  void find_runs(Index column, Index columns, std::vector<Run>& runs) const {
+    runs.clear();
+    const Index pixels = g_.OH * g_.OW, line = g_.plain() ? pixels : g_.OW;
+    Index n = column / pixels, at = column % pixels;
+    for (Index to = 0; to < columns;) {
+      const Index i = at / line, j = at % line, length = std::min(columns - to, line - j);
+      Index from = n * g_.image_stride + at;
+      if (!g_.plain()) {
+        const Index before = n == first_image_ ? 0 : first_lines_ + (n - first_image_ - 1) * image_lines_;
+        from = (before + (i - (n == first_image_ ? first_line_ : 0)) * g_.stride) * row_pitch_ + j;
+      }
+      runs.push_back({from, to, length});
+      to += length;
+      at += length;
+      if (at == pixels) at = 0, ++n;
+    }
+  }
+  const T* row_start(Index row) const {
+    const Index kw = row % g_.KW * g_.dilation, kh = row / g_.KW % g_.KH * g_.dilation, c = row / (g_.KW * g_.KH);
+    if (g_.plain()) return g_.x + c * g_.H * g_.W;
+    return window_ + (c - c0_) * channel_pitch_ + kh * row_pitch_ + kw % g_.stride * phase_pitch_ + kw / g_.stride;
+  }
+  // One row of P. Up to a vector beyond its end may be overwritten: whoever packs writes rows in ascending order.
+  INKLING_INLINE void copy(Index row, const std::vector<Run>& runs, T* out) const {
+    const T* from = row_start(row);
+    if (g_.plain()) {
+      for (const Run& r : runs) copy_row(from + r.from, r.length, out + r.to);
+    } else {
+      for (const Run& r : runs)
+        for (Index j = 0; j < r.length; j += width<T>)
+          store(out + r.to + j, load(from + r.from + j));
+    }
+  }
+
+ private:
+  // Image lines under the output lines begin..end.
+  Index lines(Index begin, Index end) const { return (end - begin) * g_.stride + (g_.KH - 1) * g_.dilation + 1; }
+
+  // Line h of the image, with its padding, to a line of the window.
+  void copy_line(const T* image, Index h, T* to) const {
+    if (h < 0 || h >= g_.H) {
+      std::fill(to, to + row_pitch_, T(0));
+      return;
+    }
+    const T* line = image + h * g_.W;
+    if (g_.stride == 1) {
+      const Index before = std::clamp<Index>(g_.left, 0, row_pitch_);
+      const Index end = std::clamp<Index>(g_.W + g_.left, before, row_pitch_);
+      std::fill(to, to + before, T(0));
+      copy_row(line + before - g_.left, end - before, to + before);
+      std::fill(to + end, to + row_pitch_, T(0));
+      return;
+    }
+    for (Index q = 0; q < g_.stride; ++q)
+      for (Index i = 0; i < phase_pitch_; ++i) {
+        const Index w = i * g_.stride + q - g_.left;
+        to[q * phase_pitch_ + i] = w >= 0 && w < g_.W ? line[w] : T(0);
+      }
+  }
+
+  const Patches<T>& g_;
+  Index c0_;
+  Index phase_pitch_ = 0, row_pitch_ = 0, channel_pitch_ = 0, image_lines_ = 0;
+  Index first_image_ = 0, first_line_ = 0, first_lines_ = 0;
+  T* window_ = nullptr;
+};
+
+// P as the right operand: Y = W P.
+template <class T>
+struct RightPatches {
+  const Patches<T>& g;
+  void pack(Index k, Index depth, Index n, Index columns, T* out) const {
+    if (depth == 0) return;
+    using Run = typename PatchWindow<T>::Run;
+    static thread_local std::vector<Run> runs;
+    const PatchWindow<T> window(g, k, depth, n, columns);
+    for_each_panel(depth, columns, out, [&](Index j, Index count, T* panel) {
+      window.find_runs(n + j, count, runs);
+      for (Index e = 0; e < depth; ++e) window.copy(k + e, runs, panel + e * Tile<T>::columns);
+    });
+  }
+};
+
+// P as the left operand: dW^T = P dY^T.
+template <class T>
+struct LeftPatches {
+  static constexpr PanelOrder order = PanelOrder::rows;
+  const Patches<T>& g;
+  void pack(Index m, Index rows, Index k, Index depth, T* out) const {
+    if (depth == 0) return;
+    using Run = typename PatchWindow<T>::Run;
+    static thread_local std::vector<Run> runs;
+    const PatchWindow<T> window(g, m, rows, k, depth);
+    window.find_runs(k, depth, runs);
+    for (Index i = 0; i < rows; ++i) window.copy(m + i, runs, out + i * Tile<T>::row_stride);
+    zero_missing_rows(order, rows, depth, out);
+  }
+};
+
+// dY^T: images [n, channel, pixel] as the matrix [(n, pixel), channel].
+template <class T>
+struct RightPixels {
+  const T* y;
+  Index image_stride, pixels;
+  void pack(Index k, Index depth, Index n, Index columns, T* out) const {
+    for_each_panel(depth, columns, out, [&](Index j, Index count, T* panel) {
+      for (Index e = 0; e < depth;) {
+        const Index image = (k + e) / pixels, pixel = (k + e) % pixels, length = std::min(depth - e, pixels - pixel);
+        transpose(y + image * image_stride + (n + j) * pixels + pixel, pixels, count, length,
+                  panel + e * Tile<T>::columns, Tile<T>::columns);
+        e += length;
+      }
+    });
+  }
+};
+
+// Y [channel, (n, pixel)]: where the pixels of images lie. The pixels are those at (i0 + i step, j0 + j step).
+template <class T>
+struct PixelsOut {
+  T* c;
+  Index row_stride;  // from channel to channel
+  Index image_stride, line_stride, OH, OW, i0 = 0, j0 = 0, step = 1;
+  void columns(Index n, Index count, Index* offsets) const {
+    Index j = n % OW, i = n / OW % OH, image = n / (OW * OH);
+    for (Index e = 0; e < count; ++e) {
+      offsets[e] = image * image_stride + (i0 + i * step) * line_stride + j0 + j * step;
+      if (++j == OW) {
+        j = 0;
+        if (++i == OH) i = 0, ++image;
+      }
+    }
+  }
+};
+
+}  // namespace inkling::kernels::fast
