@@ -33,14 +33,12 @@ inline bool have(const std::filesystem::path& path) {
 
 inline std::filesystem::path folder_from(const char* variable, const char* name) {
   const char* value = std::getenv(variable);
-  std::filesystem::path folder = value != nullptr && *value != '\0'
-                                     ? std::filesystem::path(value)
-                                     : source_dir() / ".." / "shared" / name;
+  std::filesystem::path folder =
+      value != nullptr && *value != '\0' ? std::filesystem::path(value) : source_dir() / ".." / "shared" / name;
   // A missing folder fails the test that asks for it: reference values that nobody compared with prove nothing.
   if (!have(folder))
     throw std::runtime_error("no folder " + folder.string() + " with the " + name + " files: set " + variable +
-                             " to it, or " + variable + "=skip to leave out the test cases named \"" + name +
-                             ":...\"");
+                             " to it, or " + variable + "=skip to leave out the test cases named \"" + name + ":...\"");
   return folder;
 }
 

@@ -69,8 +69,9 @@ TEST_CASE("shapes: text and size") {
 
 TEST_CASE("shapes: a size that is negative or does not fit is refused before anything is allocated") {
   CHECK_THROWS_AS(checked_size(Shape<2>{2, -1}), ShapeError);
-  CHECK(message([] { checked_size(Shape<2>{2, -1}, "header"); }) ==
-        "header: expected dimensions of at least 0, got (2, -1)");
+  CHECK(message([] {
+          checked_size(Shape<2>{2, -1}, "header");
+        }) == "header: expected dimensions of at least 0, got (2, -1)");
   const Index big = Index{1} << 31;
   CHECK_THROWS_AS(checked_size(Shape<3>{big, big, big}), ShapeError);
   CHECK_THROWS_AS(checked_size(Shape<1>{std::numeric_limits<Index>::max()}), ShapeError);
@@ -80,8 +81,9 @@ TEST_CASE("shapes: a size that is negative or does not fit is refused before any
 
 TEST_CASE("require_shape names both shapes") {
   CHECK_NOTHROW(require_shape(Shape<2>{2, 3}, Shape<2>{2, 3}, "x"));
-  CHECK(message([] { require_shape(Shape<2>{2, 3}, Shape<2>{3, 2}, "linear: weight", "transpose it"); }) ==
-        "linear: weight: expected (3, 2), got (2, 3); hint: transpose it");
+  CHECK(message([] {
+          require_shape(Shape<2>{2, 3}, Shape<2>{3, 2}, "linear: weight", "transpose it");
+        }) == "linear: weight: expected (3, 2), got (2, 3); hint: transpose it");
 }
 
 TEST_CASE("a tensor starts as zeros, as one value, or as the values given") {
@@ -148,8 +150,7 @@ TEST_CASE("reshaped keeps the order; from an rvalue nothing is copied") {
   CHECK(moved.data() == at);
   CHECK(moved(0, 9, 2) == 29.0f);
   CHECK(x.shape() == Shape<4>{});  // NOLINT(bugprone-use-after-move)
-  CHECK(message([&] { (void)copy.reshaped(Shape<1>{31}); }) ==
-        "reshape: expected 30 elements as in (6, 5), got (31)");
+  CHECK(message([&] { (void)copy.reshaped(Shape<1>{31}); }) == "reshape: expected 30 elements as in (6, 5), got (31)");
   CHECK_THROWS_AS((void)copy.reshaped(Shape<2>{-6, -5}), ShapeError);
 }
 
@@ -160,9 +161,9 @@ TEST_CASE("what was reshaped is still a proper xtensor") {
   CHECK(last.shape() == Shape<2>{2, 3});
   CHECK(last(1, 0) == 9.0f);
   const Tensor<float, 2> thin = counting(Shape<1>{3}).reshaped(Shape<2>{3, 1});
-  const Tensor<float, 2> sum(thin.xt() + thin.xt());
-  CHECK(sum.shape() == Shape<2>{3, 1});
-  CHECK(sum(2, 0) == 4.0f);
+  const Tensor<float, 2> wide(thin.xt() + counting(Shape<2>{3, 4}).xt());  // xtensor broadcasts by a stride of 0
+  CHECK(wide.shape() == Shape<2>{3, 4});
+  CHECK(wide(2, 3) == 13.0f);
 }
 
 TEST_CASE("another scalar type only by cast") {
@@ -182,8 +183,7 @@ TEST_CASE("door to xtensor: an expression becomes a tensor of the same rank") {
   CHECK(y(1, 2) == doctest::Approx(std::exp(5.0f)));
   const Tensor<float, 0> sum(xt::sum(x.xt()));
   CHECK(sum() == 15.0f);
-  CHECK(message([&] { Tensor<float, 3>(xt::exp(x.xt())); }) ==
-        "Tensor from expression: expected 3 dimensions, got 2");
+  CHECK(message([&] { Tensor<float, 3>(xt::exp(x.xt())); }) == "Tensor from expression: expected 3 dimensions, got 2");
   CHECK_THROWS_AS((Tensor<float, 1>(xt::exp(x.xt()))), ShapeError);
 }
 
@@ -228,8 +228,9 @@ TEST_CASE("the pool's blocks are aligned and large enough at every size") {
 
 TEST_CASE("an impossible amount of memory is std::bad_alloc, not a crash") {
   CHECK_THROWS_AS(MemoryPool::instance().allocate(std::size_t{1} << 60), std::bad_alloc);
-  CHECK_THROWS_AS((void)PoolAllocator<double>().allocate(std::numeric_limits<std::size_t>::max() / 4),
-                  std::bad_alloc);
+  // rounded up, this would be 0 bytes
+  CHECK_THROWS_AS(MemoryPool::instance().allocate(std::numeric_limits<std::size_t>::max()), std::bad_alloc);
+  CHECK_THROWS_AS((void)PoolAllocator<double>().allocate(std::numeric_limits<std::size_t>::max() / 4), std::bad_alloc);
 }
 
 TEST_CASE("parallel_for calls the body once for every index") {
@@ -275,8 +276,7 @@ TEST_CASE("a progress callback sees every report and can stop the work") {
     seen.push_back(p.done);
     return p.done < 3;
   };
-  CHECK_THROWS_AS(
-      for (Index i = 1; i <= 10; ++i) report(until_3, {"denoise", i, 10}), Stopped);
+  CHECK_THROWS_AS(for (Index i = 1; i <= 10; ++i) report(until_3, {"denoise", i, 10}), Stopped);
   CHECK(seen == std::vector<Index>{1, 2, 3});
   CHECK_NOTHROW(report({}, {"denoise", 1, 10}));
 }

@@ -18,6 +18,7 @@ class MemoryPool {
  public:
   static constexpr std::size_t alignment = 64;        // one cache line, one AVX-512 register
   static constexpr std::size_t smallest = 16 * 1024;  // below this malloc is as fast
+  static constexpr std::size_t largest = std::size_t(-1) / 4;  // no address space is larger; rounding up stays exact
 
   // One pool for the program. Never destroyed: tensors of static storage duration may outlive everything else.
   static MemoryPool& instance() {
@@ -26,6 +27,7 @@ class MemoryPool {
   }
 
   void* allocate(std::size_t bytes) {
+    if (bytes > largest) throw std::bad_alloc();
     if (bytes < smallest) return system_allocate(bytes);
     const Bucket b = bucket(bytes);
     {

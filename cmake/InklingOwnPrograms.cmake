@@ -1,0 +1,35 @@
+# How this project compiles its own programs. Nothing here reaches a user of inkling::inkling.
+add_library(inkling_own INTERFACE)
+target_link_libraries(inkling_own INTERFACE inkling::inkling)
+target_compile_options(inkling_own INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+# g++ 12 reports its own AVX-512 intrinsics header here.
+target_compile_options(inkling_own INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+if(INKLING_WARNINGS_AS_ERRORS)
+  target_compile_options(inkling_own INTERFACE -Werror)
+endif()
+if(INKLING_SANITIZE)
+  string(REPLACE ";" "," sanitizers "${INKLING_SANITIZE}")
+  target_compile_options(inkling_own INTERFACE -fsanitize=${sanitizers} -fno-sanitize-recover=all
+                                               -fno-omit-frame-pointer -g1)
+  target_link_options(inkling_own INTERFACE -fsanitize=${sanitizers})
+endif()
+
+# inkling_programs(OUT folder [LIBRARIES ...]): every NAME.cpp in this folder becomes folder/NAME; further files of a
+# program lie in the folder NAME/. The names of the targets made are left in `inkling_targets`.
+function(inkling_programs)
+  cmake_parse_arguments(arg "" "OUT;PREFIX" "LIBRARIES" ${ARGN})
+  file(GLOB mains CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  set(targets "")
+  foreach(main IN LISTS mains)
+    get_filename_component(name ${main} NAME_WE)
+    file(GLOB more CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+    set(target ${arg_PREFIX}_${name})
+    add_executable(${target} ${main} ${more})
+    target_link_libraries(${target} PRIVATE inkling_own ${arg_LIBRARIES})
+    target_compile_definitions(${target} PRIVATE INKLING_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${arg_OUT}
+                                               CXX_EXTENSIONS OFF)
+    list(APPEND targets ${target})
+  endforeach()
+  set(inkling_targets ${targets} PARENT_SCOPE)
+endfunction()
