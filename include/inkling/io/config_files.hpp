@@ -42,7 +42,8 @@ class ConfigFile {
       std::vector<std::string> keys;
       for (const auto& item : json_.items()) keys.push_back(item.key());
       const std::string near = nearest_name(key, keys);
-      throw ConfigError(where_, "key \"" + key + "\"", "none", near.empty() ? "" : "there is \"" + printable(near) + "\"");
+      throw ConfigError(where_, "key \"" + key + "\"", "none",
+                        near.empty() ? "" : "there is \"" + printable(near) + "\"");
     }
     return convert<V>(json_[key], key);
   }
@@ -51,11 +52,12 @@ class ConfigFile {
     return has(key) ? get<V>(key) : otherwise;
   }
   // A size: 1 or more, and no more than any network of this family has.
-  Index size(const std::string& key) const { return in_range(get<Index>(key), key); }
+  Index size(const std::string& key) const { return in_range(get<Index>(key), key, most_width); }
+  Index layers(const std::string& key) const { return in_range(get<Index>(key), key, most_layers); }
   std::vector<Index> sizes(const std::string& key) const {
     std::vector<Index> out = get<std::vector<Index>>(key);
     if (out.empty() || out.size() > 16) fail(key, "1 to 16 numbers", std::to_string(out.size()));
-    for (const Index v : out) in_range(v, key);
+    for (const Index v : out) in_range(v, key, most_width);
     return out;
   }
   // Keys that change the architecture: only these values (or none) are known here.
@@ -68,8 +70,10 @@ class ConfigFile {
   }
 
  private:
-  Index in_range(Index v, const std::string& key) const {
-    if (v < 1 || v > 1'000'000) fail(key, "a number from 1 to 1000000", std::to_string(v));
+  static constexpr Index most_width = 1'000'000, most_layers = 1000;
+
+  Index in_range(Index v, const std::string& key, Index most) const {
+    if (v < 1 || v > most) fail(key, "a number from 1 to " + std::to_string(most), std::to_string(v));
     return v;
   }
   // Without the library's silent conversions: 1.5 is no integer, true no number.
@@ -104,12 +108,12 @@ inline UNetConfig load_unet_config(const std::filesystem::path& path) {
   c.in_channels = file.size("in_channels");
   c.out_channels = file.size("out_channels");
   c.block_out_channels = file.sizes("block_out_channels");
-  c.layers_per_block = file.size("layers_per_block");
+  c.layers_per_block = file.layers("layers_per_block");
   c.cross_attention_dim = file.size("cross_attention_dim");
   c.linear_projection = file.get("use_linear_projection", false);
   c.norm_groups = file.get<Index>("norm_num_groups", 32);
   c.norm_eps = file.get("norm_eps", 1e-5);
-  c.transformer_depth = file.get<Index>("transformer_layers_per_block", 1);
+  if (file.has("transformer_layers_per_block")) c.transformer_depth = file.layers("transformer_layers_per_block");
 
   c.attention_levels.clear();
   const auto down = file.get<std::vector<std::string>>("down_block_types");
@@ -147,8 +151,12 @@ inline UNetConfig load_unet_config(const std::filesystem::path& path) {
       same_width &= c.block_out_channels[i] * heads[0] == c.block_out_channels[0] * heads[i];
     }
     if (!same_heads && !same_width) file.fail(key, "heads of one number or of one width at all levels", "neither");
-    if (same_heads) c.heads = heads[0];
-    else c.head_width = c.block_out_channels[0] / heads[0];
+    if (c.block_out_channels[0] % heads[0] != 0)
+      file.fail(key, "a divisor of the width " + std::to_string(c.block_out_channels[0]), std::to_string(heads[0]));
+    if (same_heads)
+      c.heads = heads[0];
+    else
+      c.head_width = c.block_out_channels[0] / heads[0];
   } else {
     c.heads = file.size(key);
   }
@@ -162,7 +170,7 @@ inline AutoencoderKLConfig load_vae_config(const std::filesystem::path& path) {
   c.in_channels = file.size("in_channels");
   c.out_channels = file.size("out_channels");
   c.block_out_channels = file.sizes("block_out_channels");
-  c.layers_per_block = file.size("layers_per_block");
+  c.layers_per_block = file.layers("layers_per_block");
   c.latent_channels = file.size("latent_channels");
   c.norm_groups = file.get<Index>("norm_num_groups", 32);
   c.scaling_factor = file.get("scaling_factor", 0.18215);  // files older than the key are all SD 1's
@@ -183,7 +191,7 @@ inline ClipTextConfig load_text_config(const std::filesystem::path& path) {
   c.vocab_size = file.size("vocab_size");
   c.hidden_size = file.size("hidden_size");
   c.intermediate_size = file.size("intermediate_size");
-  c.layers = file.size("num_hidden_layers");
+  c.layers = file.layers("num_hidden_layers");
   c.heads = file.size("num_attention_heads");
   c.max_positions = file.size("max_position_embeddings");
   c.activation = file.get<std::string>("hidden_act");
@@ -267,8 +275,10 @@ inline void save_config(const std::filesystem::path& path, const UNetConfig& c) 
                            {"transformer_layers_per_block", c.transformer_depth},
                            {"up_block_types", up},
                            {"use_linear_projection", c.linear_projection}};
-  if (c.head_width > 0) j["attention_head_dim"] = heads;  // numbers of heads, see load_unet_config
-  else j["attention_head_dim"] = c.heads;
+  if (c.head_width > 0)
+    j["attention_head_dim"] = heads;  // numbers of heads, see load_unet_config
+  else
+    j["attention_head_dim"] = c.heads;
   detail::save_json(path, j);
 }
 
@@ -290,20 +300,19 @@ inline void save_config(const std::filesystem::path& path, const AutoencoderKLCo
 }
 
 inline void save_config(const std::filesystem::path& path, const ClipTextConfig& c) {
-  nlohmann::ordered_json j{
-      {"architectures", {c.projection_dim > 0 ? "CLIPTextModelWithProjection" : "CLIPTextModel"}},
-      {"model_type", "clip_text_model"},
-      {"bos_token_id", c.bos_token_id},
-      {"eos_token_id", c.eos_token_id},
-      {"hidden_act", c.activation},
-      {"hidden_size", c.hidden_size},
-      {"intermediate_size", c.intermediate_size},
-      {"layer_norm_eps", c.layer_norm_eps},
-      {"max_position_embeddings", c.max_positions},
-      {"num_attention_heads", c.heads},
-      {"num_hidden_layers", c.layers},
-      {"pad_token_id", c.pad_token_id},
-      {"vocab_size", c.vocab_size}};
+  nlohmann::ordered_json j{{"architectures", {c.projection_dim > 0 ? "CLIPTextModelWithProjection" : "CLIPTextModel"}},
+                           {"model_type", "clip_text_model"},
+                           {"bos_token_id", c.bos_token_id},
+                           {"eos_token_id", c.eos_token_id},
+                           {"hidden_act", c.activation},
+                           {"hidden_size", c.hidden_size},
+                           {"intermediate_size", c.intermediate_size},
+                           {"layer_norm_eps", c.layer_norm_eps},
+                           {"max_position_embeddings", c.max_positions},
+                           {"num_attention_heads", c.heads},
+                           {"num_hidden_layers", c.layers},
+                           {"pad_token_id", c.pad_token_id},
+                           {"vocab_size", c.vocab_size}};
   if (c.projection_dim > 0) j["projection_dim"] = c.projection_dim;
   if (c.skip_last_layers > 0) j["skip_last_layers"] = c.skip_last_layers;  // ours: other readers drop the layers
   detail::save_json(path, j);

@@ -91,15 +91,17 @@ inline UNetConfig detect_unet_config(const NamedShapes& shapes, const ModelOverr
   // The middle block always attends, so it shows what every spatial transformer is like.
   const std::string transformer = "middle_block.1.";
   config.cross_attention_dim = file.dimension(transformer + "transformer_blocks.0.attn2.to_k.weight", 1, 2);
-  config.linear_projection = !file.has(transformer + "proj_in.weight") ||
-                             shapes.at(transformer + "proj_in.weight").size() == 2;
+  config.linear_projection =
+      !file.has(transformer + "proj_in.weight") || shapes.at(transformer + "proj_in.weight").size() == 2;
   config.transformer_depth = 1;
   while (file.has(transformer + "transformer_blocks." + std::to_string(config.transformer_depth) + ".norm1.weight"))
     ++config.transformer_depth;
 
   // SD 1 has 8 heads at every width. SD 2, which brought the linear projections, has heads of width 64 at every width.
-  if (config.linear_projection) config.head_width = 64;
-  else config.heads = 8;
+  if (config.linear_projection)
+    config.head_width = 64;
+  else
+    config.heads = 8;
   if (overrides.unet_heads) config.heads = *overrides.unet_heads, config.head_width = 0;
   if (overrides.unet_head_width) config.head_width = *overrides.unet_head_width;
   config.validate(where);

@@ -27,8 +27,8 @@ struct DTypeInfo {
   bool floating;
 };
 inline constexpr DTypeInfo dtype_table[] = {
-    {DType::f64, "F64", 8, true},   {DType::f32, "F32", 4, true},  {DType::f16, "F16", 2, true},
-    {DType::bf16, "BF16", 2, true}, {DType::i64, "I64", 8, false}, {DType::i32, "I32", 4, false},
+    {DType::f64, "F64", 8, true},   {DType::f32, "F32", 4, true},       {DType::f16, "F16", 2, true},
+    {DType::bf16, "BF16", 2, true}, {DType::i64, "I64", 8, false},      {DType::i32, "I32", 4, false},
     {DType::u8, "U8", 1, false},    {DType::boolean, "BOOL", 1, false},
 };
 inline const DTypeInfo& info(DType dtype) { return dtype_table[static_cast<std::size_t>(dtype)]; }
@@ -43,13 +43,20 @@ inline const DTypeInfo* find_dtype(std::string_view name) {
 // The type of a C++ number.
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, double>) return DType::f64;
-  else if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, half>) return DType::f16;
-  else if constexpr (std::is_same_v<T, bfloat16>) return DType::bf16;
-  else if constexpr (std::is_same_v<T, std::int64_t>) return DType::i64;
-  else if constexpr (std::is_same_v<T, std::int32_t>) return DType::i32;
-  else if constexpr (std::is_same_v<T, bool>) return DType::boolean;
+  if constexpr (std::is_same_v<T, double>)
+    return DType::f64;
+  else if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, half>)
+    return DType::f16;
+  else if constexpr (std::is_same_v<T, bfloat16>)
+    return DType::bf16;
+  else if constexpr (std::is_same_v<T, std::int64_t>)
+    return DType::i64;
+  else if constexpr (std::is_same_v<T, std::int32_t>)
+    return DType::i32;
+  else if constexpr (std::is_same_v<T, bool>)
+    return DType::boolean;
   else {
     static_assert(std::is_same_v<T, std::uint8_t>, "a type that weight files can hold");
     return DType::u8;
@@ -60,9 +67,12 @@ namespace detail {
 template <class From, class To>
 To convert_number(From v) {
   constexpr bool from_small = std::is_same_v<From, half> || std::is_same_v<From, bfloat16>;
-  if constexpr (std::is_same_v<From, To>) return v;
-  else if constexpr (from_small) return convert_number<float, To>(static_cast<float>(v));  // exact
-  else return static_cast<To>(v);
+  if constexpr (std::is_same_v<From, To>)
+    return v;
+  else if constexpr (from_small)
+    return convert_number<float, To>(static_cast<float>(v));  // exact
+  else
+    return static_cast<To>(v);
 }
 // Elements from bytes that need not lie at a multiple of their size.
 template <class From, class To>
@@ -92,14 +102,21 @@ template <class T>
 void convert_from(DType dtype, const std::byte* source, std::span<T> out) {
   const std::size_t n = out.size();
   switch (dtype) {
-    case DType::f64: return detail::convert_elements<double>(source, out.data(), n);
-    case DType::f32: return detail::convert_elements<float>(source, out.data(), n);
-    case DType::f16: return detail::convert_elements<half>(source, out.data(), n);
-    case DType::bf16: return detail::convert_elements<bfloat16>(source, out.data(), n);
-    case DType::i64: return detail::convert_elements<std::int64_t>(source, out.data(), n);
-    case DType::i32: return detail::convert_elements<std::int32_t>(source, out.data(), n);
+    case DType::f64:
+      return detail::convert_elements<double>(source, out.data(), n);
+    case DType::f32:
+      return detail::convert_elements<float>(source, out.data(), n);
+    case DType::f16:
+      return detail::convert_elements<half>(source, out.data(), n);
+    case DType::bf16:
+      return detail::convert_elements<bfloat16>(source, out.data(), n);
+    case DType::i64:
+      return detail::convert_elements<std::int64_t>(source, out.data(), n);
+    case DType::i32:
+      return detail::convert_elements<std::int32_t>(source, out.data(), n);
     case DType::u8:
-    case DType::boolean: return detail::convert_elements<std::uint8_t>(source, out.data(), n);
+    case DType::boolean:
+      return detail::convert_elements<std::uint8_t>(source, out.data(), n);
   }
 }
 

@@ -34,14 +34,15 @@ inline Weight file_weight(const std::shared_ptr<const SafetensorsFile>& file, co
     if (shape.empty() || shape[0] % 3 != 0) bad("a first dimension of three equal parts");
     shape[0] /= 3;
   }
-  if (!info(e.dtype).floating) bad("floating-point numbers");
   const std::string entry = e.name;
   return {std::move(name), std::move(shape), to_string(e.dtype) + " " + printable(entry),
           [file, entry, change, third](WeightDestination out) {
             std::visit(
                 [&](auto span) {
-                  if (change == WeightChange::third) file->read_part(entry, third * static_cast<Index>(span.size()), span);
-                  else file->read(entry, span);
+                  if (change == WeightChange::third)
+                    file->read_part(entry, third * static_cast<Index>(span.size()), span);
+                  else
+                    file->read(entry, span);
                 },
                 out);
           }};
@@ -53,8 +54,10 @@ class ModelFiles {
   explicit ModelFiles(const std::filesystem::path& path, ModelOverrides overrides = {})
       : path_(path), overrides_(std::move(overrides)) {
     std::error_code error;
-    if (std::filesystem::is_directory(path, error)) open_folder();
-    else open_file();
+    if (std::filesystem::is_directory(path, error))
+      open_folder();
+    else
+      open_file();
   }
 
   const std::filesystem::path& path() const noexcept { return path_; }
@@ -69,7 +72,8 @@ class ModelFiles {
 
   UNetConfig unet_config() const {
     const Part& part = require("unet");
-    UNetConfig c = folder_config(part) ? load_unet_config(part.config) : detect_unet_config(part.shapes(), overrides_, where(part));
+    UNetConfig c = folder_config(part) ? load_unet_config(part.config)
+                                       : detect_unet_config(part.shapes(), overrides_, where(part));
     if (folder_config(part) && overrides_.unet_heads) c.heads = *overrides_.unet_heads, c.head_width = 0;
     if (folder_config(part) && overrides_.unet_head_width) c.head_width = *overrides_.unet_head_width;
     c.validate(where(part));
@@ -95,8 +99,10 @@ class ModelFiles {
   SchedulerConfig scheduler_config() const {
     SchedulerConfig c;
     const std::filesystem::path file = path_ / "scheduler" / "scheduler_config.json";
-    if (style_ == ModelStyle::diffusers_folder) c = load_scheduler_config(file);
-    else if (has("unet") && predicts_velocity()) c.prediction_type = "v_prediction";
+    if (style_ == ModelStyle::diffusers_folder)
+      c = load_scheduler_config(file);
+    else if (has("unet") && predicts_velocity())
+      c.prediction_type = "v_prediction";
     if (overrides_.prediction_type) c.prediction_type = *overrides_.prediction_type;
     return c;
   }
@@ -108,7 +114,8 @@ class ModelFiles {
     return std::nullopt;
   }
 
-  // Every weight of a part. A tensor that no rule knows keeps its name, so that loading reports it as unexpected.
+  // Every weight of a part; only the U-Net has an averaged copy. A tensor that no rule knows keeps its name, so that
+  // loading reports it as unexpected.
   WeightSource weights(const std::string& name, WeightSet set = WeightSet::main) const {
     const Part& part = require(name);
     WeightSource source(where(part));
@@ -123,7 +130,7 @@ class ModelFiles {
     const NameMap names = name_map(name, part);
     for (const auto& [short_name, shape] : part.shapes()) {
       std::string entry = part.prefix + short_name;
-      if (set == WeightSet::ema && name == "unet") entry = "model_ema." + ema_name(entry.substr(6));  // after "model."
+      if (set == WeightSet::ema && name == "unet") entry = "model_ema.diffusion_model" + ema_name(short_name);
       const TensorEntry& e = part.file->entry(entry);
       const std::vector<MappedName> mapped = names.to_diffusers(short_name);
       if (mapped.empty()) source.add(detail::file_weight(part.file, e, entry));
@@ -205,8 +212,10 @@ class ModelFiles {
       if (!has(s.part) && file_->contains(std::string(s.prefix) + s.tensor) && (*s.prefix || parts_.empty()))
         parts_.emplace(s.part, Part{file_, true, s.prefix, {}});
     if (parts_.empty())
-      throw LoadError(path_.string(), "a Stable Diffusion checkpoint (model.diffusion_model.*, first_stage_model.*, "
-                      "cond_stage_model.*)", std::to_string(file_->entries().size()) + " tensors with other names",
+      throw LoadError(path_.string(),
+                      "a Stable Diffusion checkpoint (model.diffusion_model.*, first_stage_model.*, "
+                      "cond_stage_model.*)",
+                      std::to_string(file_->entries().size()) + " tensors with other names",
                       "a diffusers model is opened by its folder");
   }
 
@@ -219,7 +228,8 @@ class ModelFiles {
       const std::string stem = part == "text_encoder" ? "model" : "diffusion_pytorch_model";
       std::filesystem::path weights;
       for (const char* ending : {".safetensors", ".fp16.safetensors", ".bf16.safetensors"})
-        if (weights.empty() && std::filesystem::exists(folder / (stem + ending), error)) weights = folder / (stem + ending);
+        if (weights.empty() && std::filesystem::exists(folder / (stem + ending), error))
+          weights = folder / (stem + ending);
       if (weights.empty())
         throw LoadError(folder.string(), stem + ".safetensors", "none there",
                         std::filesystem::exists(folder / (stem + ".safetensors.index.json"), error)
@@ -235,7 +245,8 @@ class ModelFiles {
   NameMap name_map(const std::string& name, const Part& part) const {
     if (name == "unet") return unet_names(unet_config());
     if (name == "vae") return vae_names(vae_config());
-    return part.file->contains(part.prefix + "ln_final.weight") ? open_clip_text_names(text_config()) : clip_text_names();
+    return part.file->contains(part.prefix + "ln_final.weight") ? open_clip_text_names(text_config())
+                                                                : clip_text_names();
   }
 
   // The 768-pixel SD 2 predicts v, the 512-pixel base epsilon, and no shape tells them apart. The spread of one bias

@@ -58,10 +58,9 @@ class SafetensorsFile {
   template <class T, std::size_t N>
   Tensor<T, N> read(const std::string& name, Integers integers = Integers::only_to_integers) const {
     const TensorEntry& e = entry(name);
-    if (e.shape.size() != N)
-      throw ShapeError(where(name), std::to_string(N) + " dimensions", to_string(e.shape));
+    if (e.shape.size() != N) throw ShapeError(where(name), std::to_string(N) + " dimensions", to_string(e.shape));
     Shape<N> shape{};
-    std::copy(e.shape.begin(), e.shape.end(), shape.begin());
+    for (std::size_t d = 0; d < N; ++d) shape[d] = e.shape[d];
     Tensor<T, N> out(shape, uninitialized);
     read(name, out.span(), integers);
     return out;
@@ -102,8 +101,7 @@ class SafetensorsFile {
   template <class T>
   void check_type(const TensorEntry& e, Integers integers) const {
     const bool floating_file = info(e.dtype).floating, floating_memory = info(dtype_of<T>()).floating;
-    if (floating_file && !floating_memory)
-      throw FormatError(where(e.name), "an integer type", to_string(e.dtype));
+    if (floating_file && !floating_memory) throw FormatError(where(e.name), "an integer type", to_string(e.dtype));
     if (!floating_file && floating_memory && integers == Integers::only_to_integers)
       throw FormatError(where(e.name), "a floating-point type", to_string(e.dtype));
     if (!floating_file && !floating_memory && info(e.dtype).bytes > static_cast<Index>(sizeof(T)))

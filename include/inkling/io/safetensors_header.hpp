@@ -50,14 +50,17 @@ class SafetensorsHeaderReader {
   SafetensorsHeader take() { return std::move(header_); }
 
   bool start_object(std::size_t) {
-    if (place_ == Place::start) place_ = Place::file;
+    if (place_ == Place::start)
+      place_ = Place::file;
     else if (place_ == Place::tensor_value) {
       place_ = Place::tensor;
       has_dtype_ = has_shape_ = false;
       offsets_.clear();
       tensor_.shape.clear();
-    } else if (place_ == Place::metadata_value) place_ = Place::metadata;
-    else unexpected("an object");
+    } else if (place_ == Place::metadata_value)
+      place_ = Place::metadata;
+    else
+      unexpected("an object");
     return true;
   }
   bool key(string_t& name) {
@@ -79,10 +82,14 @@ class SafetensorsHeaderReader {
         place_ = Place::metadata_text;
         break;
       default:  // inside a tensor
-        if (name == "dtype" && !has_dtype_) place_ = Place::dtype_text;
-        else if (name == "shape" && !has_shape_) place_ = Place::shape_value;
-        else if (name == "data_offsets" && offsets_.empty()) place_ = Place::offsets_value;
-        else fail(where(), "dtype, shape and data_offsets, once each", "\"" + printable(name) + "\"");
+        if (name == "dtype" && !has_dtype_)
+          place_ = Place::dtype_text;
+        else if (name == "shape" && !has_shape_)
+          place_ = Place::shape_value;
+        else if (name == "data_offsets" && offsets_.empty())
+          place_ = Place::offsets_value;
+        else
+          fail(where(), "dtype, shape and data_offsets, once each", "\"" + printable(name) + "\"");
     }
     return true;
   }
@@ -98,13 +105,17 @@ class SafetensorsHeaderReader {
       tensor_.dtype = dtype->dtype;
       has_dtype_ = true;
       place_ = Place::tensor;
-    } else unexpected("a string");
+    } else
+      unexpected("a string");
     return true;
   }
   bool start_array(std::size_t) {
-    if (place_ == Place::shape_value) place_ = Place::shape;
-    else if (place_ == Place::offsets_value) place_ = Place::offsets;
-    else unexpected("an array");
+    if (place_ == Place::shape_value)
+      place_ = Place::shape;
+    else if (place_ == Place::offsets_value)
+      place_ = Place::offsets;
+    else
+      unexpected("an array");
     return true;
   }
   bool number_unsigned(number_unsigned_t v) {
@@ -113,13 +124,17 @@ class SafetensorsHeaderReader {
       if (v > static_cast<number_unsigned_t>(std::numeric_limits<Index>::max()))
         fail(where(), "dimensions that fit into memory", std::to_string(v));
       tensor_.shape.push_back(static_cast<Index>(v));
-    } else if (place_ == Place::offsets && offsets_.size() < 2) offsets_.push_back(v);
-    else unexpected("the number " + std::to_string(v));
+    } else if (place_ == Place::offsets && offsets_.size() < 2)
+      offsets_.push_back(v);
+    else
+      unexpected("the number " + std::to_string(v));
     return true;
   }
   bool end_array() {
-    if (place_ == Place::shape) has_shape_ = true;
-    else if (offsets_.size() != 2) fail(where(), "data_offsets [begin, end]", "fewer numbers");
+    if (place_ == Place::shape)
+      has_shape_ = true;
+    else if (offsets_.size() != 2)
+      fail(where(), "data_offsets [begin, end]", "fewer numbers");
     place_ = Place::tensor;
     return true;
   }
@@ -127,7 +142,8 @@ class SafetensorsHeaderReader {
     if (place_ == Place::tensor) {
       finish_tensor();
       place_ = Place::file;
-    } else place_ = place_ == Place::metadata ? Place::file : Place::done;
+    } else
+      place_ = place_ == Place::metadata ? Place::file : Place::done;
     return true;
   }
   bool number_integer(number_integer_t v) { return unexpected("the negative number " + std::to_string(v)); }
@@ -143,8 +159,19 @@ class SafetensorsHeaderReader {
 
  private:
   enum class Place {
-    start, file, metadata_value, metadata, metadata_text, tensor_value, tensor, dtype_text, shape_value, shape,
-    offsets_value, offsets, done
+    start,
+    file,
+    metadata_value,
+    metadata,
+    metadata_text,
+    tensor_value,
+    tensor,
+    dtype_text,
+    shape_value,
+    shape,
+    offsets_value,
+    offsets,
+    done
   };
 
   [[noreturn]] void fail(const std::string& where, std::string_view expected, std::string_view got,
@@ -155,11 +182,19 @@ class SafetensorsHeaderReader {
     fail("header", "every name once", "\"" + printable(name) + "\" twice");
   }
   bool unexpected(const std::string& got) const {
-    static constexpr std::string_view wanted[] = {
-        "a json object", "names", "__metadata__ to be an object", "names", "metadata values to be strings",
-        "an object with dtype, shape and data_offsets", "names", "dtype to be a string", "shape to be an array",
-        "dimensions that are integers of at least 0", "data_offsets to be an array",
-        "data_offsets of exactly two integers of at least 0", "the end"};
+    static constexpr std::string_view wanted[] = {"a json object",
+                                                  "names",
+                                                  "__metadata__ to be an object",
+                                                  "names",
+                                                  "metadata values to be strings",
+                                                  "an object with dtype, shape and data_offsets",
+                                                  "names",
+                                                  "dtype to be a string",
+                                                  "shape to be an array",
+                                                  "dimensions that are integers of at least 0",
+                                                  "data_offsets to be an array",
+                                                  "data_offsets of exactly two integers of at least 0",
+                                                  "the end"};
     fail(where(), wanted[static_cast<std::size_t>(place_)], got);
   }
   std::string where() const {
@@ -169,7 +204,9 @@ class SafetensorsHeaderReader {
   void finish_tensor() {
     if (!has_dtype_ || !has_shape_ || offsets_.size() != 2)
       fail(where(), "dtype, shape and data_offsets",
-           std::string("no ") + (!has_dtype_ ? "dtype" : !has_shape_ ? "shape" : "data_offsets"));
+           std::string("no ") + (!has_dtype_   ? "dtype"
+                                 : !has_shape_ ? "shape"
+                                               : "data_offsets"));
     Index bytes = 0;
     try {
       bytes = tensor_.size() * info(tensor_.dtype).bytes;  // checked_size leaves room for this factor
@@ -210,9 +247,10 @@ inline SafetensorsHeader parse_safetensors_header(const std::string& file, std::
   std::memcpy(&length, bytes.data(), 8);
   constexpr std::uint64_t limit = 100'000'000;  // the limit of the format's own reader
   if (length > bytes.size() - 8 || length > limit)
-    throw FormatError(file + ": header", "a length of at most " + std::to_string(std::min<std::uint64_t>(
-                          bytes.size() - 8, limit)) + " bytes", std::to_string(length),
-                      "the file was cut off, or is not a safetensors file");
+    throw FormatError(
+        file + ": header",
+        "a length of at most " + std::to_string(std::min<std::uint64_t>(bytes.size() - 8, limit)) + " bytes",
+        std::to_string(length), "the file was cut off, or is not a safetensors file");
   const std::size_t data_begin = 8 + static_cast<std::size_t>(length);
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
   detail::SafetensorsHeaderReader reader(file, data_begin, bytes.size() - data_begin);

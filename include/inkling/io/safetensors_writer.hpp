@@ -59,8 +59,7 @@ class SafetensorsWriter {
     for (const TensorSpec& t : tensors_) {
       if (!names.insert(t.name).second) throw FormatError(where_, "every name once", "\"" + t.name + "\" twice");
       const Index bytes = checked_size(t.shape, t.name) * info(t.dtype).bytes;
-      if (bytes > std::numeric_limits<Index>::max() - at)
-        throw ShapeError(where_, "a file size that fits", "more");
+      if (bytes > std::numeric_limits<Index>::max() - at) throw ShapeError(where_, "a file size that fits", "more");
       header += (header.size() > 1 ? "," : "") + detail::json_string(t.name, where_) + ":{\"dtype\":\"" +
                 to_string(t.dtype) + "\",\"shape\":[";
       for (std::size_t d = 0; d < t.shape.size(); ++d) header += (d ? "," : "") + std::to_string(t.shape[d]);
@@ -82,15 +81,27 @@ class SafetensorsWriter {
     const std::string where = where_ + ": tensor \"" + t.name + "\"";
     if (static_cast<Index>(values.size()) != checked_size(t.shape, where))
       throw ShapeError(where, to_string(t.shape), std::to_string(values.size()) + " elements");
-    if (t.dtype == dtype_of<T>()) file_.write(std::as_bytes(values));
-    else if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) switch (t.dtype) {
-        case DType::f64: write_as<double>(values, where); break;
-        case DType::f32: write_as<float>(values, where); break;
-        case DType::f16: write_as<half>(values, where); break;
-        case DType::bf16: write_as<bfloat16>(values, where); break;
-        default: throw FormatError(where, to_string(t.dtype) + " values", to_string(dtype_of<T>()));
+    if (t.dtype == dtype_of<T>())
+      file_.write(std::as_bytes(values));
+    else if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>)
+      switch (t.dtype) {
+        case DType::f64:
+          write_as<double>(values, where);
+          break;
+        case DType::f32:
+          write_as<float>(values, where);
+          break;
+        case DType::f16:
+          write_as<half>(values, where);
+          break;
+        case DType::bf16:
+          write_as<bfloat16>(values, where);
+          break;
+        default:
+          throw FormatError(where, to_string(t.dtype) + " values", to_string(dtype_of<T>()));
       }
-    else throw FormatError(where, to_string(t.dtype) + " values", to_string(dtype_of<T>()));
+    else
+      throw FormatError(where, to_string(t.dtype) + " values", to_string(dtype_of<T>()));
     ++next_;
   }
   template <class T, std::size_t N>

@@ -72,8 +72,7 @@ class NameMap {
       for (auto it = first; it != last; ++it) {
         const NameRule& r = rules_[it->second];
         const bool bias = name.substr(end) == ".bias";  // a vector stays a vector
-        const WeightChange change =
-            r.change == WeightChange::conv_to_linear && bias ? WeightChange::none : r.change;
+        const WeightChange change = r.change == WeightChange::conv_to_linear && bias ? WeightChange::none : r.change;
         std::string to = back ? r.compvis : r.diffusers;
         if (change != WeightChange::ignored) to += name.substr(end);
         out.push_back({std::move(to), change, r.third, r.reason});
@@ -92,8 +91,10 @@ template <class... P>
 std::string join(const P&... parts) {
   std::string s;
   const auto add = [&](const auto& p) {
-    if constexpr (std::is_integral_v<std::remove_cvref_t<decltype(p)>>) s += std::to_string(p);
-    else s += p;
+    if constexpr (std::is_integral_v<std::remove_cvref_t<decltype(p)>>)
+      s += std::to_string(p);
+    else
+      s += p;
   };
   (add(parts), ...);
   return s;
@@ -143,8 +144,8 @@ inline NameMap unet_names(const UNetConfig& config) {
       detail::add_unet_resnet(rules, join("output_blocks.", block, ".0"), join(up, ".resnets.", j));
       if (attends(level)) rules.push_back({join("output_blocks.", block, ".1"), join(up, ".attentions.", j)});
       if (level > 0 && j == config.layers_per_block)
-        rules.push_back({join("output_blocks.", block, attends(level) ? ".2.conv" : ".1.conv"),
-                         join(up, ".upsamplers.0.conv")});
+        rules.push_back(
+            {join("output_blocks.", block, attends(level) ? ".2.conv" : ".1.conv"), join(up, ".upsamplers.0.conv")});
     }
   }
   return NameMap(std::move(rules));
@@ -249,7 +250,8 @@ inline NameMap open_clip_text_names(const ClipTextConfig& config) {
 // Spellings of diffusers itself that have changed. `name` as in a file -> as in the models; empty: not needed.
 inline std::string current_diffusers_name(std::string name) {
   if (name.ends_with("embeddings.position_ids")) return {};  // a buffer of the numbers 0 to 76
-  constexpr std::array<std::array<std::string_view, 2>, 4> old{  // the autoencoder's attention, before diffusers 0.17
+  constexpr std::array<std::array<std::string_view, 2>, 4> old{
+      // the autoencoder's attention, before diffusers 0.17
       {{".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}}};
   for (const auto& [before, now] : old)
     if (const std::size_t at = name.find(before); at != std::string::npos && name.find("attentions") < at)

@@ -14,8 +14,7 @@
 namespace inkling {
 
 // Memory that waits for a tensor's elements, in the type the model stores them in.
-using WeightDestination =
-    std::variant<std::span<float>, std::span<double>, std::span<half>, std::span<bfloat16>>;
+using WeightDestination = std::variant<std::span<float>, std::span<double>, std::span<half>, std::span<bfloat16>>;
 
 struct Weight {
   std::string name;          // as in diffusers: "down_blocks.1.resnets.0.conv1.weight"

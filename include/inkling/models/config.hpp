@@ -28,15 +28,15 @@ inline void require_widths(const std::vector<Index>& widths, Index groups, std::
 
 // The noise predictor eps_theta(x_t, t, context). Latent Diffusion (Rombach et al. 2022), appendix E.
 struct UNetConfig {
-  Index in_channels = 4, out_channels = 4;                    // 9 in for inpainting, 5 for depth
+  Index in_channels = 4, out_channels = 4;                      // 9 in for inpainting, 5 for depth
   std::vector<Index> block_out_channels{320, 640, 1280, 1280};  // width of each level, finest first
-  Index layers_per_block = 2;                                 // residual blocks a level on the way down; one more up
+  Index layers_per_block = 2;                                   // residual blocks a level on the way down; one more up
   std::vector<bool> attention_levels{true, true, true, false};  // down; up mirrors it; the middle always attends
-  Index heads = 8;                                            // used when head_width is 0
-  Index head_width = 0;                                       // SD 2: 64 at every level, heads = channels / 64
-  Index transformer_depth = 1;                                // transformer blocks in one spatial transformer
-  Index cross_attention_dim = 768;                            // width of the context: the text encoder's hidden_size
-  bool linear_projection = false;                             // proj_in/proj_out: 1x1 convolution (SD 1), linear (SD 2)
+  Index heads = 8;                                              // used when head_width is 0
+  Index head_width = 0;                                         // SD 2: 64 at every level, heads = channels / 64
+  Index transformer_depth = 1;                                  // transformer blocks in one spatial transformer
+  Index cross_attention_dim = 768;                              // width of the context: the text encoder's hidden_size
+  bool linear_projection = false;  // proj_in/proj_out: 1x1 convolution (SD 1), linear (SD 2)
   Index norm_groups = 32;
   double norm_eps = 1e-5;  // in residual blocks; the spatial transformer's norm always has 1e-6
 
@@ -93,8 +93,8 @@ struct AutoencoderKLConfig {
   static AutoencoderKLConfig sd21() { return {}; }
   void validate(std::string_view where) const {
     detail::require_widths(block_out_channels, norm_groups, where);
-    detail::require_config(in_channels >= 1 && out_channels >= 1 && layers_per_block >= 1 && latent_channels >= 1, where,
-                           "channels and layers of at least 1", "less");
+    detail::require_config(in_channels >= 1 && out_channels >= 1 && layers_per_block >= 1 && latent_channels >= 1,
+                           where, "channels and layers of at least 1", "less");
     detail::require_config(scaling_factor > 0, where, "a scaling factor above 0", std::to_string(scaling_factor));
   }
   bool operator==(const AutoencoderKLConfig&) const = default;
@@ -107,7 +107,7 @@ struct ClipTextConfig {
   Index intermediate_size = 3072;
   Index layers = 12;
   Index heads = 12;
-  Index max_positions = 77;              // CLIP's context length
+  Index max_positions = 77;               // CLIP's context length
   std::string activation = "quick_gelu";  // x * sigmoid(1.702 x) in OpenAI's weights; "gelu" in OpenCLIP's
   double layer_norm_eps = 1e-5;
   Index bos_token_id = 49406, eos_token_id = 49407;
@@ -148,11 +148,11 @@ struct ClipTextConfig {
 struct SchedulerConfig {
   Index num_train_timesteps = 1000;
   double beta_start = 0.00085, beta_end = 0.012;  // Latent Diffusion's noise; DDPM: 1e-4, 0.02
-  std::string beta_schedule = "scaled_linear";     // "linear", "scaled_linear", "squaredcos_cap_v2" (cosine)
-  std::string prediction_type = "epsilon";         // "epsilon", "v_prediction", "sample"
-  Index steps_offset = 1;                          // added to every timestep of the sampler: 1 as in LDM's ddim.py
-  bool set_alpha_to_one = false;                   // alpha_bar before the first timestep: 1, or alpha_bar[0] as in LDM
-  bool clip_sample = false;                        // clip the predicted x_0 to [-1, 1]: for pixels, not for latents
+  std::string beta_schedule = "scaled_linear";    // "linear", "scaled_linear", "squaredcos_cap_v2" (cosine)
+  std::string prediction_type = "epsilon";        // "epsilon", "v_prediction", "sample"
+  Index steps_offset = 1;                         // added to every timestep of the sampler: 1 as in LDM's ddim.py
+  bool set_alpha_to_one = false;                  // alpha_bar before the first timestep: 1, or alpha_bar[0] as in LDM
+  bool clip_sample = false;                       // clip the predicted x_0 to [-1, 1]: for pixels, not for latents
 
   static SchedulerConfig sd15() { return {}; }
   static SchedulerConfig sd21() {

@@ -29,7 +29,8 @@ void check_parameters(Module& module, const WeightSource& source) {
   for_each_parameter(module, [&](const std::string& path, auto& p) {
     wanted.insert(path);
     const std::vector<Index> shape(p.shape().begin(), p.shape().end());
-    if (const Weight* w = source.find(path); !w) missing_names.push_back(path);
+    if (const Weight* w = source.find(path); !w)
+      missing_names.push_back(path);
     else if (w->shape != shape)
       wrong.push_back(path + ": model " + to_string(std::span<const Index>(shape)) + ", file " +
                       to_string(std::span<const Index>(w->shape)) + " (" + w->stored_as + ")");
@@ -48,12 +49,13 @@ void check_parameters(Module& module, const WeightSource& source) {
     }
     return lines;
   };
-  throw LoadError(source.where(), std::to_string(wanted.size()) + " tensors of the model",
-                  std::to_string(missing_names.size()) + " missing, " + std::to_string(unexpected_names.size()) +
-                      " unexpected, " + std::to_string(wrong.size()) + " of another shape" +
-                      detail::name_group("missing in the file", with_nearest(missing_names, unexpected_names)) +
-                      detail::name_group("in the file, not in the model", with_nearest(unexpected_names, missing_names)) +
-                      detail::name_group("of another shape", wrong));
+  throw LoadError(
+      source.where(), std::to_string(wanted.size()) + " tensors of the model",
+      std::to_string(missing_names.size()) + " missing, " + std::to_string(unexpected_names.size()) + " unexpected, " +
+          std::to_string(wrong.size()) + " of another shape" +
+          detail::name_group("missing in the file", with_nearest(missing_names, unexpected_names)) +
+          detail::name_group("in the file, not in the model", with_nearest(unexpected_names, missing_names)) +
+          detail::name_group("of another shape", wrong));
 }
 
 // Fills every parameter of the module. Checks all names and shapes first, so nothing is half loaded; then goes tensor
