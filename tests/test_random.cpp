@@ -94,7 +94,8 @@ TEST_CASE("random: randn and rand are PyTorch's") {
     int n = 0;
     for (const json& call : entry.at("calls")) {
       const bool is_float = call.at("dtype") == "float32";
-      const double error = is_float ? difference_from<float>(call, generator) : difference_from<double>(call, generator);
+      const double error =
+          is_float ? difference_from<float>(call, generator) : difference_from<double>(call, generator);
       INFO("seed " << seed_of(entry) << ", call " << n++ << ": " << call.at("call") << call.at("shape") << " "
                    << call.at("dtype") << ", difference " << error);
       if (call.at("call") == "rand") {
@@ -188,7 +189,8 @@ TEST_CASE("random: children depend on seed and index alone, and differ") {
     sum += u, squares += u * u, neighbours += u * last, last = u;
   }
   CHECK(seen.size() == n);
-  // Five standard deviations: of the mean sqrt(1/12/n), of the variance sqrt(1/180/n), of neighbours' product 1/12/sqrt(n)
+  // Five standard deviations: of the mean sqrt(1/12/n), of the variance sqrt(1/180/n), of neighbours' product
+  // 1/12/sqrt(n)
   const double root = std::sqrt(static_cast<double>(n));
   CHECK(std::abs(sum / n) < 5 * std::sqrt(1.0 / 12) / root);
   CHECK(std::abs(squares / n - 1.0 / 12) < 5 * std::sqrt(1.0 / 180) / root);

@@ -82,8 +82,7 @@ TrajectoryErrors run_trajectory(const SafetensorsFile& file, const json& entry, 
   std::vector<T> samples;
   for (Index i = 0; i < sampler->calls(); ++i) {
     const T shift = static_cast<T>(0.1 * std::sin(sampler->timesteps()[static_cast<std::size_t>(i)] / 100));
-    const Tensor<T, 4> output =
-        elementwise([=](T v) { return T(0.3) * v + shift; }, sampler->scale_model_input(x, i));
+    const Tensor<T, 4> output = elementwise([=](T v) { return T(0.3) * v + shift; }, sampler->scale_model_input(x, i));
     x = sampler->step(output, i, x, next_noise).x_prev;
     samples.insert(samples.end(), x.begin(), x.end());
   }
@@ -153,7 +152,8 @@ TEST_CASE("golden: samplers") {
   for (const auto& [scheduler, result] : families)
     MESSAGE(scheduler << ": " << result.first << " trajectories, worst of them " << result.second);
   // What the reference itself would not do with these settings.
-  for (const json& entry : cases.value("refused", json::array())) skipped += "\n  refused by the reference: " + entry.dump();
+  for (const json& entry : cases.value("refused", json::array()))
+    skipped += "\n  refused by the reference: " + entry.dump();
   if (!skipped.empty()) MESSAGE("skipped:" << skipped);
   REQUIRE(ran > 0);
 }
@@ -214,7 +214,8 @@ TEST_CASE("golden: samplers: targets and weights of training") {
   const auto x0 = file.read<float, 4>("x0"), noise = file.read<float, 4>("noise");
   CHECK(compare(q_sample(schedule, x0, noise, t.span()), file.read<float, 4>("x_t")).relative() <= 1e-6);
   CHECK(compare(training_target(PredictionType::v_prediction, schedule, x0, noise, t.span()),
-                file.read<float, 4>("v_target")).relative() <= 1e-6);
+                file.read<float, 4>("v_target"))
+            .relative() <= 1e-6);
   const double gamma = std::stod(file.metadata("min_snr_gamma"));
   const auto weights = min_snr_weights<double>(PredictionType::epsilon, schedule, t.span(), gamma);
   const Worst worst = compare(weights, file.read<double, 1>("eps_minsnr5.weights"));
@@ -231,13 +232,14 @@ TEST_CASE("golden: samplers: times and noise levels of whole pipelines") {
   const auto ddim = make_sampler<float>("ddim", schedule, {}, steps);
   CHECK(ddim->timesteps() == ddim_timesteps);
   const auto euler = make_sampler<float>("euler", schedule, {}, steps);
-  CHECK(compare(euler->timesteps(), json::parse(file.metadata("euler_timesteps")).get<std::vector<double>>()).relative() <=
-        1e-12);
+  CHECK(compare(euler->timesteps(), json::parse(file.metadata("euler_timesteps")).get<std::vector<double>>())
+            .relative() <= 1e-12);
   CHECK(compare(euler->sigmas(), json::parse(file.metadata("euler_sigmas")).get<std::vector<double>>()).relative() <=
         1e-6);
   // Image to image: the noise of DDIM's t_enc-th time counted from the clean end.
   const Index t_enc = json::parse(file.metadata("img2img")).at("t_enc").get<Index>();
-  const Tensor<float, 4> z = ddim->add_noise(file.read<float, 4>("img2img.z0"), file.read<float, 4>("noise"), steps - 1 - t_enc);
+  const Tensor<float, 4> z =
+      ddim->add_noise(file.read<float, 4>("img2img.z0"), file.read<float, 4>("noise"), steps - 1 - t_enc);
   CHECK(compare(z, file.read<float, 4>("img2img.z_noised")).relative() <= 1e-6);
 }
 
@@ -304,8 +306,10 @@ TEST_CASE("forward process: x_t keeps variance 1, predictions give x_0 and eps b
     for (Index n = 0; n < 3; ++n) {
       const Shape<4> one{1, 4, 16, 16};
       const double alpha_bar = schedule.alpha_bar(static_cast<Index>(t[static_cast<std::size_t>(n)]));
-      CHECK(compare(predicted_x0(type, item(target, n, one), item(x_t, n, one), alpha_bar), item(x0, n, one)).error < 1e-12);
-      CHECK(compare(predicted_eps(type, item(target, n, one), item(x_t, n, one), alpha_bar), item(eps, n, one)).error < 1e-12);
+      CHECK(compare(predicted_x0(type, item(target, n, one), item(x_t, n, one), alpha_bar), item(x0, n, one)).error <
+            1e-12);
+      CHECK(compare(predicted_eps(type, item(target, n, one), item(x_t, n, one), alpha_bar), item(eps, n, one)).error <
+            1e-12);
     }
   }
   CHECK_THROWS_AS(q_sample(schedule, x0, eps, std::vector<std::int64_t>{1, 2}), ShapeError);
@@ -361,8 +365,7 @@ TEST_CASE("samplers: a network that knows x_0 is led to x_0") {
       x = euler->add_noise(x0, eps, 0);
       for (Index i = 0; i < euler->calls(); ++i) {
         const auto t = static_cast<Index>(euler->timesteps()[static_cast<std::size_t>(i)]);
-        const auto result =
-            euler->step(exact_answer(type, schedule, x0, euler->scale_model_input(x, i), t), i, x, {});
+        const auto result = euler->step(exact_answer(type, schedule, x0, euler->scale_model_input(x, i), t), i, x, {});
         CHECK(compare(result.x0, x0).error < 1e-9);
         x = result.x_prev;
         if (i + 1 < euler->calls()) CHECK(compare(x, euler->add_noise(x0, eps, i + 1)).error < 1e-8);
@@ -390,7 +393,14 @@ TEST_CASE("samplers: DDIM with eta 1 takes DDPM's steps") {
     const Worst worst = compare(ddim->step(output, i, x, z).x_prev, ddpm->step(output, i, x, z).x_prev);
     CHECK_MESSAGE(worst.error < 1e-12, "call ", i, ": ", inkling_test::to_string(worst));
   }
-  const DdimSampler<double> half(schedule, [&] { auto o = options; o.eta = 0.5; return o; }(), 20);
+  const DdimSampler<double> half(
+      schedule,
+      [&] {
+        auto o = options;
+        o.eta = 0.5;
+        return o;
+      }(),
+      20);
   const DdimSampler<double> whole(schedule, options, 20);
   CHECK(half.sigma(4) == doctest::Approx(0.5 * whole.sigma(4)));
 }
@@ -451,7 +461,8 @@ TEST_CASE("samplers: noise levels") {
         REQUIRE(levels[i] > levels[i + 1]);
         const double t = euler->timesteps()[i];
         if (i > 0) REQUIRE(t < euler->timesteps()[i - 1]);
-        if (t == std::floor(t)) CHECK(schedule.sigma(static_cast<Index>(t)) == doctest::Approx(levels[i]).epsilon(1e-9));
+        if (t == std::floor(t))
+          CHECK(schedule.sigma(static_cast<Index>(t)) == doctest::Approx(levels[i]).epsilon(1e-9));
       }
     }
   }
@@ -497,7 +508,8 @@ TEST_CASE("samplers: bad settings get one clear line") {
   const NoiseSchedule schedule;
   for (const std::string& name : sampler_names()) {
     CAPTURE(name);
-    for (Index steps : {Index{0}, Index{-1}, Index{1001}, std::numeric_limits<Index>::max(), std::numeric_limits<Index>::min()})
+    for (Index steps :
+         {Index{0}, Index{-1}, Index{1001}, std::numeric_limits<Index>::max(), std::numeric_limits<Index>::min()})
       CHECK_THROWS_AS(make_sampler<float>(name, schedule, {}, steps), ConfigError);
     const auto sampler = make_sampler<float>(name, schedule, {}, 10);
     CHECK(sampler->name() == name);
@@ -534,7 +546,11 @@ TEST_CASE("samplers: bad settings get one clear line") {
   const Tensor<float, 4> x(Shape<4>{1, 4, 8, 8});
   const auto ddpm = make_sampler<float>("ddpm", schedule, {}, 10);
   CHECK_THROWS_AS(ddpm->step(x, 0, x, {}), ConfigError);
-  CHECK_THROWS_AS(ddpm->step(x, 0, x, [](const Shape<4>&) { return Tensor<float, 4>(Shape<4>{1, 1, 1, 1}); }), ShapeError);
+  CHECK_THROWS_AS(ddpm->step(x, 0, x,
+                             [](const Shape<4>&) {
+                               return Tensor<float, 4>(Shape<4>{1, 1, 1, 1});
+                             }),
+                  ShapeError);
 }
 
 TEST_CASE("samplers: zero terminal SNR needs a prediction that survives pure noise") {

@@ -1,8 +1,9 @@
 // DDIM: J. Song, C. Meng, S. Ermon, "Denoising Diffusion Implicit Models", 2020. The same network as for DDPM, but the
 // noise that the network sees is kept as the direction to go on in, so that far fewer steps do.
 //
-// Options read: prediction, spacing (leading), steps_offset, set_alpha_to_one, x0_limits, eta, use_clipped_model_output.
-// The defaults give the timesteps of CompVis/latent-diffusion, range(0, T, T / steps) + 1, and its end at alpha_bar_0.
+// Options read: prediction, spacing (leading), steps_offset, set_alpha_to_one, x0_limits, eta,
+// use_clipped_model_output. The defaults give the timesteps of CompVis/latent-diffusion, range(0, T, T / steps) + 1,
+// and its end at alpha_bar_0.
 #pragma once
 #include "inkling/diffusion/sampler_base.hpp"
 
@@ -49,8 +50,9 @@ class DdimSampler : public AlphaBarSampler<T> {
   }
 
  private:
-  // Where the step of call i ends: where the next call begins. (diffusers goes T / steps down, rounded. That is the same
-  // for leading timesteps, and wherever steps divides T; elsewhere the next call would expect another noise level.)
+  // Where the step of call i ends: where the next call begins. (diffusers goes T / steps down, rounded. That is the
+  // same for leading timesteps, and wherever steps divides T; elsewhere the next call would expect another noise
+  // level.)
   double alpha_bar_after(Index i) const {
     if (i + 1 < this->calls()) return this->alpha_bar_at(i + 1);
     return this->options_.set_alpha_to_one ? 1.0 : this->schedule_.alpha_bar(0);

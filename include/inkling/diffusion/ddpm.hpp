@@ -33,9 +33,8 @@ class DdpmSampler : public AlphaBarSampler<T> {
     if (this->timestep(i) > 0) {
       // fixed_small: beta~_t = (1 - alpha_bar_prev) / (1 - alpha_bar_t) beta_t       Ho et al. 2020, equation (7)
       // fixed_large: beta_t                                                           Ho et al. 2020, section 3.2
-      const double variance = this->options_.variance == VarianceType::fixed_small
-                                  ? (1 - alpha_bar_prev) / (1 - alpha_bar) * beta
-                                  : beta;
+      const double variance =
+          this->options_.variance == VarianceType::fixed_small ? (1 - alpha_bar_prev) / (1 - alpha_bar) * beta : beta;
       // x_{t-1} = mu_t + sigma_t z                                                    Ho et al. 2020, algorithm 2
       const T sigma = static_cast<T>(std::sqrt(variance));
       x_prev = elementwise([=](T mu, T z) { return mu + sigma * z; }, x_prev, this->draw(noise, x_t.shape()));

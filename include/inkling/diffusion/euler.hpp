@@ -47,8 +47,8 @@ class EulerSampler : public Sampler<T> {
     }
 
     Tensor<T, 4> x0 = x0_from(model_output, x, sigma, sigma_hat);
-    // dx/dsigma = (x^ - x_0) / sigma^                            Karras et al. 2022, equation (3) and algorithm 2, line 7
-    // x_{i+1} = x^ + (sigma_{i+1} - sigma^) dx/dsigma            Karras et al. 2022, algorithm 2, line 8
+    // dx/dsigma = (x^ - x_0) / sigma^                            Karras et al. 2022, equation (3) and algorithm 2, line
+    // 7 x_{i+1} = x^ + (sigma_{i+1} - sigma^) dx/dsigma            Karras et al. 2022, algorithm 2, line 8
     const T s = static_cast<T>(sigma_hat), d_sigma = static_cast<T>(sigma_next - sigma_hat);
     Tensor<T, 4> x_prev = elementwise([=](T v, T picture) { return v + d_sigma * ((v - picture) / s); }, x, x0);
     return {std::move(x_prev), std::move(x0)};

@@ -63,8 +63,9 @@ Tensor<T, 1> min_snr_weights(PredictionType type, const NoiseSchedule& schedule,
   for (std::size_t n = 0; n < timesteps.size(); ++n) {
     const double snr = schedule.snr(static_cast<Index>(timesteps[n]));
     if (type == PredictionType::epsilon && snr == 0)
-      throw ConfigError("min_snr_weights", "some of the picture left in x_t", "SNR 0 at timestep " +
-                        std::to_string(timesteps[n]), "train with v_prediction where the schedule ends at zero SNR");
+      throw ConfigError("min_snr_weights", "some of the picture left in x_t",
+                        "SNR 0 at timestep " + std::to_string(timesteps[n]),
+                        "train with v_prediction where the schedule ends at zero SNR");
     // w_t = min(SNR, gamma) for x_0, / SNR for eps, / (SNR + 1) for v      Hang et al. 2023, section 3.4
     const double clipped = std::min(snr, gamma);
     const double w = type == PredictionType::sample    ? clipped

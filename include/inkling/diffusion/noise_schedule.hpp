@@ -94,8 +94,9 @@ class NoiseSchedule {
     for (std::size_t i = 0; i < betas_.size(); ++i) {
       const bool last = i + 1 == betas_.size();  // nothing of the picture may be left at the very end, not before
       if (!(betas_[i] > 0 && (betas_[i] < 1 || (last && i > 0 && betas_[i] == 1))))
-        throw ConfigError("NoiseSchedule", "0 < beta < 1", "beta " + std::to_string(betas_[i]) + " at timestep " +
-                          std::to_string(i), "look at beta_start and beta_end");
+        throw ConfigError("NoiseSchedule", "0 < beta < 1",
+                          "beta " + std::to_string(betas_[i]) + " at timestep " + std::to_string(i),
+                          "look at beta_start and beta_end");
     }
   }
 

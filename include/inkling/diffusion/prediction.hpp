@@ -1,7 +1,8 @@
 // What a network predicts, and how each kind of prediction tells both the picture x_0 and the noise eps.
 //
 // Everywhere x_t = alpha x_0 + sigma eps with alpha = sqrt(alpha_bar_t) and sigma = sqrt(1 - alpha_bar_t)
-// (Ho et al. 2020, equation (4)), so that alpha^2 + sigma^2 = 1: two unknowns, and the prediction is the second equation.
+// (Ho et al. 2020, equation (4)), so that alpha^2 + sigma^2 = 1: two unknowns, and the prediction is the second
+// equation.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -27,7 +28,8 @@ Tensor<T, 4> predicted_x0(PredictionType type, const Tensor<T, 4>& output, const
     case PredictionType::v_prediction:
       // x_0 = alpha x_t - sigma v                                                  Salimans & Ho 2022, appendix D
       return elementwise([=](T x, T v) { return alpha * x - sigma * v; }, x_t, output);
-    case PredictionType::sample: break;
+    case PredictionType::sample:
+      break;
   }
   require_shape(output.shape(), x_t.shape(), "predicted_x0");
   return output;
@@ -43,7 +45,8 @@ Tensor<T, 4> predicted_eps(PredictionType type, const Tensor<T, 4>& output, cons
     case PredictionType::sample:
       // eps = (x_t - alpha x_0) / sigma
       return elementwise([=](T x, T x0) { return (x - alpha * x0) / sigma; }, x_t, output);
-    case PredictionType::epsilon: break;
+    case PredictionType::epsilon:
+      break;
   }
   require_shape(output.shape(), x_t.shape(), "predicted_eps");
   return output;
@@ -53,9 +56,9 @@ Tensor<T, 4> predicted_eps(PredictionType type, const Tensor<T, 4>& output, cons
 struct X0Limits {
   bool clip = false;
   double clip_range = 1;
-  bool dynamic = false;           // Saharia et al. 2022 (Imagen), section 2.3: dynamic thresholding; it goes before clip
-  double dynamic_ratio = 0.995;   // share of the values that decides
-  double dynamic_most = 1;        // the threshold never exceeds this
+  bool dynamic = false;          // Saharia et al. 2022 (Imagen), section 2.3: dynamic thresholding; it goes before clip
+  double dynamic_ratio = 0.995;  // share of the values that decides
+  double dynamic_most = 1;       // the threshold never exceeds this
 };
 
 template <class T>

@@ -21,7 +21,7 @@
 
 namespace inkling {
 
-enum class VarianceType { fixed_small, fixed_large };        // Ho et al. 2020, section 3.2
+enum class VarianceType { fixed_small, fixed_large };  // Ho et al. 2020, section 3.2
 enum class SigmaSpacing { by_timestep, karras, exponential };
 enum class FinalSigma { zero, sigma_min };
 
@@ -36,8 +36,8 @@ struct SamplerOptions {
 
   VarianceType variance = VarianceType::fixed_small;  // ddpm
 
-  double eta = 0;                          // ddim: 0 is deterministic, 1 as noisy as ddpm
-  bool use_clipped_model_output = false;   // ddim: eps again from the limited x_0
+  double eta = 0;                         // ddim: 0 is deterministic, 1 as noisy as ddpm
+  bool use_clipped_model_output = false;  // ddim: eps again from the limited x_0
 
   SigmaSpacing sigma_spacing = SigmaSpacing::by_timestep;  // samplers that count in sigma
   FinalSigma final_sigma = FinalSigma::zero;
@@ -89,8 +89,7 @@ class Sampler {
   virtual void reset() {}
 
  protected:
-  Sampler(std::string_view name, std::vector<double> timesteps)
-      : name_(name), timesteps_(std::move(timesteps)) {}
+  Sampler(std::string_view name, std::vector<double> timesteps) : name_(name), timesteps_(std::move(timesteps)) {}
   Sampler(const Sampler&) = default;
   Sampler& operator=(const Sampler&) = default;
 
@@ -101,7 +100,8 @@ class Sampler {
 
   std::string where() const { return "sampler " + name_; }
   Tensor<T, 4> draw(const NoiseSource<T>& noise, const Shape<4>& shape) const {
-    if (!noise) throw ConfigError(where(), "a source of noise", "none", "this sampler is stochastic with these options");
+    if (!noise)
+      throw ConfigError(where(), "a source of noise", "none", "this sampler is stochastic with these options");
     Tensor<T, 4> z = noise(shape);
     require_shape(z.shape(), shape, where() + " noise");
     return z;
@@ -123,9 +123,11 @@ class AlphaBarSampler : public Sampler<T> {
  protected:
   AlphaBarSampler(std::string_view name, const NoiseSchedule& schedule, const SamplerOptions& options, Index steps,
                   TimestepSpacing own_spacing)
-      : Sampler<T>(name, whole_timesteps(spaced_timesteps("sampler " + std::string(name), options.spacing.value_or(own_spacing),
-                                                  schedule.size(), steps, options.steps_offset))),
-        schedule_(schedule), options_(options) {
+      : Sampler<T>(name, whole_timesteps(spaced_timesteps("sampler " + std::string(name),
+                                                          options.spacing.value_or(own_spacing), schedule.size(), steps,
+                                                          options.steps_offset))),
+        schedule_(schedule),
+        options_(options) {
     const X0Limits& limits = options.x0_limits;
     if (!(limits.clip_range > 0) || !(limits.dynamic_ratio >= 0 && limits.dynamic_ratio <= 1) ||
         !(limits.dynamic_most >= 1))

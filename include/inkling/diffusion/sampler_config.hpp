@@ -95,8 +95,8 @@ inline bool set_diffusers_option(SamplerConfig& config, std::string_view key, co
     return word(options.prediction, pair("epsilon", PredictionType::epsilon),
                 pair("v_prediction", PredictionType::v_prediction), pair("sample", PredictionType::sample));
   if (key == "timestep_spacing")
-    return word(options.spacing, pair("leading", TimestepSpacing::leading),
-                pair("linspace", TimestepSpacing::linspace), pair("trailing", TimestepSpacing::trailing));
+    return word(options.spacing, pair("leading", TimestepSpacing::leading), pair("linspace", TimestepSpacing::linspace),
+                pair("trailing", TimestepSpacing::trailing));
   if (key == "steps_offset") return whole(options.steps_offset);
 
   if (config.name == "ddpm" || config.name == "ddim") {

@@ -71,8 +71,8 @@ inline SigmaPath make_sigma_path(std::string_view where, const NoiseSchedule& sc
 
   // x = x_0 + sigma eps has variance sigma^2 + 1 where x_0 has 1. Paths that begin at the noisiest timestep are started
   // as k-diffusion does, with the noise alone.
-  path.init_noise_sigma = spacing == TimestepSpacing::leading ? std::sqrt(path.sigmas[0] * path.sigmas[0] + 1)
-                                                              : path.sigmas[0];
+  path.init_noise_sigma =
+      spacing == TimestepSpacing::leading ? std::sqrt(path.sigmas[0] * path.sigmas[0] + 1) : path.sigmas[0];
   return path;
 }
 
