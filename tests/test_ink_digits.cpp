@@ -319,6 +319,29 @@ TEST_CASE("data: strokes are thin, plain and bold, and none breaks") {
   CHECK(broken <= 3 * digits().scans() / 200);
 }
 
+TEST_CASE("data: a bold digit keeps its holes") {
+  const auto holes = [](Index side, const std::function<bool(Index, Index)>& ink, Index smallest) {
+    // Pieces of paper but for the one around the digit, diagonal neighbours connected: only a real hole counts.
+    return pieces(
+               side, side, [&](Index i, Index j) { return !ink(i, j); }, smallest) -
+           1;
+  };
+  const LabelledImages scans = first_of(read_mnist(inkling_test::data_dir() / "mnist", "t10k"), digits().scans());
+  Index with_holes = 0, filled = 0;
+  for (Index scan = 0; scan < digits().scans(); ++scan) {
+    const Index before = holes(
+        28, [&](Index i, Index j) { return scans.images(scan, i, j) > 80; }, 6);
+    const InkDigit a{digits().label(scan), Ink::black, Ink::white, Stroke::bold, Lean::upright};
+    const Tensor<float, 2> ink = ink_of(digits().paint(scan, a, SampleRandom(3, static_cast<std::uint64_t>(scan))));
+    with_holes += before > 0;
+    filled += holes(
+                  32, [&](Index i, Index j) { return ink(i, j) > 0.75f; }, 1) < before;
+  }
+  MESSAGE("of " << with_holes << " digits with holes, " << filled << " lose one when bold");
+  CHECK(with_holes > 50);
+  CHECK(filled <= 1);  // without their protection three are
+}
+
 TEST_CASE("data: digits lean to the left, stand upright, lean to the right") {
   std::array<double, 3> low{1e9, 1e9, 1e9}, high{-1e9, -1e9, -1e9}, mean{};
   for (Index scan = 0; scan < digits().scans(); ++scan)
