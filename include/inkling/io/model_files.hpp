@@ -270,14 +270,14 @@ class ModelFiles {
     std::error_code error;
     const std::filesystem::path folder = path_ / "tokenizer", map = folder / "special_tokens_map.json";
     if (!std::filesystem::exists(map, error)) return std::nullopt;
-    const ConfigFile file(map);
+    const JsonFile file(map);
     if (!file.has("pad_token")) return std::nullopt;
     const nlohmann::json& pad = file.json()["pad_token"];
     const std::string text = pad.is_object() && pad.contains("content") && pad["content"].is_string()
                                  ? pad["content"].get<std::string>()
                                  : file.get<std::string>("pad_token");
     if (text == "<|endoftext|>") return c.eos_token_id;
-    return ConfigFile(folder / "vocab.json").get<Index>(text);
+    return JsonFile(folder / "vocab.json").get<Index>(text);
   }
 
   std::filesystem::path path_;
