@@ -33,32 +33,7 @@ rm -f "$results"
 ctest --test-dir "$root/build" --output-on-failure --no-tests=error --parallel "$jobs" --output-junit "$results" \
   --test-output-size-passed 100000 --test-output-size-failed 100000 "$@" || true
 
-# A program that says "test cases: 5 | 4 passed | 1 failed" counts for its test cases, any other for one.
-counts=$(if [[ -e $results ]]; then cat "$results"; fi | awk '
-  function close_test() {
-    if (name == "") return
-    if (status == "notrun" || status == "disabled") skipped++
-    else if (seen && (status == "run" || cases_failed > 0)) { passed += cases_passed; failed += cases_failed }
-    else if (status == "run") passed++
-    else { failed++; if (seen) passed += cases_passed }
-    if (status == "fail") print "FAILED " name > "/dev/stderr"
-    name = ""
-  }
-  /<testcase / {
-    close_test()
-    match($0, / name="[^"]*"/);   name = substr($0, RSTART + 7, RLENGTH - 8)
-    match($0, / status="[^"]*"/); status = substr($0, RSTART + 9, RLENGTH - 10)
-    seen = cases_passed = cases_failed = 0
-  }
-  /test cases: *[0-9]+ *\|/ {
-    line = $0
-    sub(/.*test cases:/, "", line)
-    split(line, part, "|")
-    seen = 1
-    cases_passed += part[2]
-    cases_failed += part[3]
-  }
-  END { close_test(); print passed + 0, failed + 0, skipped + 0 }')
+counts=$(if [[ -e $results ]]; then cat "$results"; fi | awk -f "$root/scripts/count_tests.awk")
 read -r passed failed skipped <<<"$counts"
 if [[ $built -ne 0 ]]; then
   echo "FAILED the build (see above)" >&2

@@ -1,4 +1,5 @@
 // core/: tensors, shapes, error texts, the memory pool, threads, progress.
+// test: sanitized
 #include <doctest/doctest.h>
 
 #include <atomic>
