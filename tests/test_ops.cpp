@@ -24,12 +24,18 @@ struct Rank {
 template <class Body>
 void with_rank(std::size_t rank, Body&& body) {
   switch (rank) {
-    case 1: return body(Rank<1>{});
-    case 2: return body(Rank<2>{});
-    case 3: return body(Rank<3>{});
-    case 4: return body(Rank<4>{});
-    case 5: return body(Rank<5>{});
-    default: FAIL("an operation on a tensor of rank " << rank);
+    case 1:
+      return body(Rank<1>{});
+    case 2:
+      return body(Rank<2>{});
+    case 3:
+      return body(Rank<3>{});
+    case 4:
+      return body(Rank<4>{});
+    case 5:
+      return body(Rank<5>{});
+    default:
+      FAIL("an operation on a tensor of rank " << rank);
   }
 }
 
@@ -37,8 +43,10 @@ void with_rank(std::size_t rank, Body&& body) {
 class Case {
  public:
   Case(const SafetensorsFile& file, const nlohmann::json& entry)
-      : name(entry.at("name").get<std::string>()), op(entry.at("op").get<std::string>()),
-        params(entry.at("params")), file_(file) {
+      : name(entry.at("name").get<std::string>()),
+        op(entry.at("op").get<std::string>()),
+        params(entry.at("params")),
+        file_(file) {
     for (const auto& tensor : entry.at("tensors")) unused_.insert(tensor.get<std::string>());
   }
 
@@ -197,8 +205,8 @@ void run_batch_norm(Case& c) {
   const auto mean_before = running_mean, var_before = running_var;
   const bool training = c.params.at("training").get<bool>();
   const Index length = x.size() / x.shape(1);
-  const auto r = K::batch_norm(x, gamma, beta, running_mean, running_var, training, c.number("momentum"),
-                               c.number("eps"));
+  const auto r =
+      K::batch_norm(x, gamma, beta, running_mean, running_var, training, c.number("momentum"), c.number("eps"));
   c.check("output", r.y, length);
   if (training) {
     c.check("new_running_mean", running_mean, length);
@@ -213,11 +221,16 @@ void run_batch_norm(Case& c) {
   c.check("grad_bias", d.dbeta, length);
 }
 
-const std::map<std::string, Activation> activations = {
-    {"silu", Activation::silu},           {"gelu_erf", Activation::gelu},     {"gelu_tanh", Activation::gelu_tanh},
-    {"quick_gelu", Activation::quick_gelu}, {"sigmoid", Activation::sigmoid}, {"tanh", Activation::tanh},
-    {"softplus", Activation::softplus},   {"leaky_relu_0.2", Activation::leaky_relu},
-    {"exp", Activation::exp},             {"relu", Activation::relu}};
+const std::map<std::string, Activation> activations = {{"silu", Activation::silu},
+                                                       {"gelu_erf", Activation::gelu},
+                                                       {"gelu_tanh", Activation::gelu_tanh},
+                                                       {"quick_gelu", Activation::quick_gelu},
+                                                       {"sigmoid", Activation::sigmoid},
+                                                       {"tanh", Activation::tanh},
+                                                       {"softplus", Activation::softplus},
+                                                       {"leaky_relu_0.2", Activation::leaky_relu},
+                                                       {"exp", Activation::exp},
+                                                       {"relu", Activation::relu}};
 
 template <class K>
 void run_activation(Case& c) {
@@ -266,8 +279,10 @@ template <class K>
 void run_attention(Case& c) {
   const Index heads = c.shape("q").at(1);
   AttentionOptions o{.heads = heads, .causal = c.params.at("causal").get<bool>(), .scale = 0};
-  if (c.params.at("scale").is_number()) o.scale = c.number("scale");
-  else REQUIRE(c.params.at("scale").get<std::string>() == "1/sqrt(dim)");
+  if (c.params.at("scale").is_number())
+    o.scale = c.number("scale");
+  else
+    REQUIRE(c.params.at("scale").get<std::string>() == "1/sqrt(dim)");
   const auto q = join_heads<K>(c.read<4>("q")), k = join_heads<K>(c.read<4>("k")), v = join_heads<K>(c.read<4>("v"));
   const auto dy = join_heads<K>(c.read<4>("grad_output"));
   const bool masked = c.has("mask");
@@ -295,8 +310,8 @@ void run_resampling(Case& c) {
     c.check("output", K::upsample_bilinear(x, factor, align_corners), 4);
     c.check("grad_input", K::upsample_bilinear_backward(dy, x.shape(), factor, align_corners), 4 * factor * factor);
   } else {
-    const PoolOptions o{.kernel = c.integer("kernel", 0), .stride = c.integer("stride", 0),
-                        .padding = c.integer("padding", 0)};
+    const PoolOptions o{
+        .kernel = c.integer("kernel", 0), .stride = c.integer("stride", 0), .padding = c.integer("padding", 0)};
     if (c.op.starts_with("average pooling")) {
       c.check("output", K::avg_pool(x, o), o.kernel * o.kernel);
       c.check("grad_input", K::avg_pool_backward(dy, x.shape(), o), o.kernel * o.kernel);

@@ -44,8 +44,7 @@ inline void require_fraction(double value, std::string_view where, std::string_v
 
 // An id that names one of `count` rows or classes.
 inline void require_id(std::int64_t id, Index count, std::string_view where) {
-  if (id < 0 || id >= count)
-    throw ShapeError(where, "ids from 0 to " + std::to_string(count - 1), std::to_string(id));
+  if (id < 0 || id >= count) throw ShapeError(where, "ids from 0 to " + std::to_string(count - 1), std::to_string(id));
 }
 
 // A tensor seen as rows: the product of all dimensions but the last.

@@ -43,8 +43,8 @@ inline constexpr double shortest_length = 1e-12;
 inline constexpr double logvar_min = -30, logvar_max = 20;
 
 // Along one axis, output position o sees the inputs o * stride - padding + k * dilation, k = 0..kernel-1.
-inline Index conv_output_size(Index size, Index kernel, Index pad_before, Index pad_after, Index stride,
-                              Index dilation, std::string_view where) {
+inline Index conv_output_size(Index size, Index kernel, Index pad_before, Index pad_after, Index stride, Index dilation,
+                              std::string_view where) {
   const Index padded = size + pad_before + pad_after, extent = dilation * (kernel - 1) + 1;
   if (padded < extent)
     throw ShapeError(where, "a padded input of at least " + std::to_string(extent) + " (the kernel's extent)",
@@ -66,8 +66,7 @@ inline Shape<4> conv2d_output_shape(const Shape<4>& x, const Shape<4>& w, const 
           std::to_string(x[1]) + " in, " + std::to_string(w[0]) + " out");
   require(w[1] == x[1] / o.groups, where,
           std::to_string(w[1] * o.groups) + " input channels as in weight " + to_string(w), to_string(x));
-  return {x[0], w[0],
-          conv_output_size(x[2], w[2], o.padding.top, o.padding.bottom, o.stride, o.dilation, where),
+  return {x[0], w[0], conv_output_size(x[2], w[2], o.padding.top, o.padding.bottom, o.stride, o.dilation, where),
           conv_output_size(x[3], w[3], o.padding.left, o.padding.right, o.stride, o.dilation, where)};
 }
 

@@ -33,6 +33,8 @@ T gelu_tanh_scale() {
   return std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;  // sqrt(2 / pi): equal slope at 0
 }
 
+// One function a line reads best.
+// clang-format off
 template <class T>
 T activation_value(Activation kind, T x) {
   switch (kind) {
@@ -75,6 +77,7 @@ T activation_slope(Activation kind, T x) {
   }
   throw ConfigError("activation_backward", "a known activation", std::to_string(static_cast<int>(kind)));
 }
+// clang-format on
 
 // x [...] -> y [...]
 template <class T, std::size_t N>

@@ -78,8 +78,7 @@ AttentionGradients<T> attention_backward(const Tensor<T, 3>& dy, const Tensor<T,
         T dy_y = 0;
         for (Index c = a * z.value_width; c < (a + 1) * z.value_width; ++c) dy_y += dy(n, i, c) * result.y(n, i, c);
         for (Index j = 0; j < z.keys; ++j) {
-          const T p =
-              attention_weight(attention_score(q, k, z, o.causal, mask, n, a, i, j), result.lse(n, a, i));
+          const T p = attention_weight(attention_score(q, k, z, o.causal, mask, n, a, i, j), result.lse(n, a, i));
           // y_i += p_ij v_j   =>   dv_j += p_ij dy_i,  dp_ij = dy_i . v_j
           T dp = 0;
           for (Index c = a * z.value_width; c < (a + 1) * z.value_width; ++c) {

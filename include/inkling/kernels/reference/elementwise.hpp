@@ -7,10 +7,14 @@ namespace inkling::kernels::reference {
 template <class T>
 T binary_value(Binary op, T a, T b) {
   switch (op) {
-    case Binary::add: return a + b;
-    case Binary::sub: return a - b;
-    case Binary::mul: return a * b;
-    case Binary::div: return a / b;
+    case Binary::add:
+      return a + b;
+    case Binary::sub:
+      return a - b;
+    case Binary::mul:
+      return a * b;
+    case Binary::div:
+      return a / b;
   }
   throw ConfigError("binary", "a known operation", std::to_string(static_cast<int>(op)));
 }
@@ -129,9 +133,9 @@ Tensor<T, N> concat(const Tensor<T, N>& a, const Tensor<T, N>& b, Index axis) {
   for (Index o = 0; o < va.outer; ++o)
     for (Index i = 0; i < length; ++i)
       for (Index n = 0; n < va.inner; ++n)
-        y.data()[(o * length + i) * va.inner + n] =
-            i < va.length ? a.data()[(o * va.length + i) * va.inner + n]
-                          : b.data()[(o * vb.length + i - va.length) * va.inner + n];
+        y.data()[(o * length + i) * va.inner + n] = i < va.length
+                                                        ? a.data()[(o * va.length + i) * va.inner + n]
+                                                        : b.data()[(o * vb.length + i - va.length) * va.inner + n];
   return y;
 }
 

@@ -46,9 +46,9 @@ Tensor<T, 2> timestep_embedding(const Tensor<T, 1>& t, Index dim, TimestepEmbedd
       // ldm:  omega_i = e^(-log(max_period) i / half)          [cos(t omega), sin(t omega)]
       // ddpm: omega_i = e^(-log(max_period) i / (half - 1))    [sin(t omega), cos(t omega)]
       // Rounded to T in the same order as the original programs do it: at t = 981 float's last bit is visible.
-      const T omega = ldm ? std::exp(static_cast<T>(-std::log(max_period)) * static_cast<T>(i) / static_cast<T>(half))
-                          : std::exp(static_cast<T>(-std::log(max_period) / static_cast<double>(half - 1)) *
-                                     static_cast<T>(i));
+      const T omega =
+          ldm ? std::exp(static_cast<T>(-std::log(max_period)) * static_cast<T>(i) / static_cast<T>(half))
+              : std::exp(static_cast<T>(-std::log(max_period) / static_cast<double>(half - 1)) * static_cast<T>(i));
       const T angle = t(n) * omega;
       y(n, i) = ldm ? std::cos(angle) : std::sin(angle);
       y(n, half + i) = ldm ? std::sin(angle) : std::cos(angle);

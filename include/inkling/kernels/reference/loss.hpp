@@ -154,8 +154,7 @@ Tensor<T, N> bce_with_logits_backward(std::type_identity_t<T> dloss, const Tenso
   require_shape(target.shape(), x.shape(), "bce_with_logits_backward");
   const Index n = require_elements(x.shape(), "bce_with_logits_backward");
   Tensor<T, N> dx(x.shape());
-  for (Index i = 0; i < n; ++i)
-    dx.data()[i] = dloss * (sigmoid(x.data()[i]) - target.data()[i]) / static_cast<T>(n);
+  for (Index i = 0; i < n; ++i) dx.data()[i] = dloss * (sigmoid(x.data()[i]) - target.data()[i]) / static_cast<T>(n);
   return dx;
 }
 
@@ -187,7 +186,7 @@ Tensor<T, 4> kl_diagonal_gaussian_backward(const Tensor<T, 1>& dkl, const Tensor
         for (Index w = 0; w < W; ++w) {
           const T logvar = moments(n, C + c, h, w);
           const bool clamped = logvar < static_cast<T>(logvar_min) || logvar > static_cast<T>(logvar_max);
-          d(n, c, h, w) = dkl(n) * moments(n, c, h, w);                                  // d/dmu = mu
+          d(n, c, h, w) = dkl(n) * moments(n, c, h, w);                              // d/dmu = mu
           d(n, C + c, h, w) = clamped ? T{0} : dkl(n) * (std::exp(logvar) - 1) / 2;  // d/dlogvar = (var - 1) / 2
         }
   return d;

@@ -92,8 +92,8 @@ NormResult<T, N> layer_norm(const Tensor<T, N>& x, const Tensor<T, 1>& gamma, co
   for (Index r = 0; r < rows; ++r) {
     const T* xr = x.data() + r * D;
     T mu = 0, var = 0;
-    for (Index i = 0; i < D; ++i) mu += xr[i] / M;                           // mu = 1/D sum x
-    for (Index i = 0; i < D; ++i) var += (xr[i] - mu) * (xr[i] - mu) / M;    // var = 1/D sum (x - mu)^2
+    for (Index i = 0; i < D; ++i) mu += xr[i] / M;                         // mu = 1/D sum x
+    for (Index i = 0; i < D; ++i) var += (xr[i] - mu) * (xr[i] - mu) / M;  // var = 1/D sum (x - mu)^2
     const T rstd = 1 / std::sqrt(var + eps);
     for (Index i = 0; i < D; ++i)
       result.y.data()[r * D + i] = gamma(i) * (xr[i] - mu) * rstd + beta(i);  // y = gamma (x - mu) rstd + beta

@@ -7,7 +7,7 @@ namespace inkling::kernels::reference {
 // Every pixel becomes a square of factor x factor. x [N, C, H, W] -> y [N, C, fH, fW]
 template <class T>
 Tensor<T, 4> upsample_nearest(const Tensor<T, 4>& x, Index factor) {
-  Tensor<T, 4> y(upsample_output_shape(x.shape(), factor, "upsample_nearest"));
+  Tensor<T, 4> y(upsample_output_shape(x.shape(), factor));
   const auto [N, C, OH, OW] = y.shape();
   for (Index n = 0; n < N; ++n)
     for (Index c = 0; c < C; ++c)
@@ -22,7 +22,7 @@ Tensor<T, 4> upsample_nearest_backward(const Tensor<T, 4>& dy, Index factor) {
   require_option(factor, 1, "upsample_nearest_backward", "factor");
   const auto [N, C, OH, OW] = dy.shape();
   require(OH % factor == 0 && OW % factor == 0, "upsample_nearest_backward",
-          "sides divisible by " + std::to_string(factor), to_string(dy.shape()));
+          "height and width divisible by " + std::to_string(factor), to_string(dy.shape()));
   Tensor<T, 4> dx(Shape<4>{N, C, OH / factor, OW / factor});
   for (Index n = 0; n < N; ++n)
     for (Index c = 0; c < C; ++c)
@@ -72,7 +72,8 @@ Tensor<T, 4> upsample_bilinear(const Tensor<T, 4>& x, Index factor, bool align_c
 template <class T>
 Tensor<T, 4> upsample_bilinear_backward(const Tensor<T, 4>& dy, const Shape<4>& x_shape, Index factor,
                                         bool align_corners) {
-  require_shape(dy.shape(), upsample_output_shape(x_shape, factor), "upsample_bilinear_backward");
+  require_shape(dy.shape(), upsample_output_shape(x_shape, factor, "upsample_bilinear_backward"),
+                "upsample_bilinear_backward");
   Tensor<T, 4> dx(x_shape);
   const auto [N, C, OH, OW] = dy.shape();
   for (Index n = 0; n < N; ++n)
