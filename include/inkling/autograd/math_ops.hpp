@@ -100,7 +100,7 @@ Variable<T, N> geglu(const Variable<T, N>& x) {
       x);
 }
 template <class T, std::size_t N>
-Variable<T, N> softmax(const Variable<T, N>& x, std::size_t axis = N - 1) {
+Variable<T, N> softmax(const Variable<T, N>& x, Index axis = static_cast<Index>(N) - 1) {
   Tensor<T, N> y = kernels::softmax(x.value(), axis);
   Tensor<T, N> kept = detail::grad_enabled() && x.requires_grad() ? y : Tensor<T, N>();
   return record(
@@ -146,11 +146,11 @@ Variable<T, N> permute(const Variable<T, N>& x, const std::array<std::size_t, N>
       [x, inverse](const Tensor<T, N>& dy) { x.accumulate(kernels::permute(dy, inverse)); }, x);
 }
 template <class T, std::size_t N>
-Variable<T, N> concat(const Variable<T, N>& a, const Variable<T, N>& b, std::size_t axis) {
+Variable<T, N> concat(const Variable<T, N>& a, const Variable<T, N>& b, Index axis) {
   return record(
       kernels::concat(a.value(), b.value(), axis),
       [a, b, axis](const Tensor<T, N>& dy) {
-        const Index cut = a.shape(axis), end = cut + b.shape(axis);
+        const Index cut = a.shape(static_cast<std::size_t>(axis)), end = cut + b.shape(static_cast<std::size_t>(axis));
         if (a.requires_grad()) a.accumulate(kernels::slice(dy, axis, Index{0}, cut));
         if (b.requires_grad()) b.accumulate(kernels::slice(dy, axis, cut, end));
       },
@@ -158,7 +158,7 @@ Variable<T, N> concat(const Variable<T, N>& a, const Variable<T, N>& b, std::siz
 }
 // indices begin..end-1 of one dimension
 template <class T, std::size_t N>
-Variable<T, N> slice(const Variable<T, N>& x, std::size_t axis, Index begin, Index end) {
+Variable<T, N> slice(const Variable<T, N>& x, Index axis, Index begin, Index end) {
   return record(
       kernels::slice(x.value(), axis, begin, end),
       [x, axis, begin](const Tensor<T, N>& dy) {

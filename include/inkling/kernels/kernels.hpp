@@ -42,10 +42,12 @@ class UseReference {
   bool before_;
 };
 
-// kernels::conv2d(...) is reference::conv2d(...) or fast::conv2d(...), and so on for each name.
-#define INKLING_KERNEL(name)                                                       \
-  template <class... Arguments>                                                    \
-  auto name(Arguments&&... arguments) {                                            \
+// kernels::conv2d(...) is reference::conv2d(...) or fast::conv2d(...), and so on for each name. The constraint keeps
+// these names out of the way of the operations on Variables, which are called the same.
+#define INKLING_KERNEL(name)                                                             \
+  template <class... Arguments>                                                          \
+    requires requires(Arguments&&... a) { reference::name(std::forward<Arguments>(a)...); } \
+  auto name(Arguments&&... arguments) {                                                  \
     return reference_in_force() ? reference::name(std::forward<Arguments>(arguments)...) \
                                 : fast::name(std::forward<Arguments>(arguments)...);     \
   }
