@@ -148,6 +148,7 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
         a.pack(m, rows, k, depth, a_panel);
         for (Index n = 0; n < n_count; n += C) {
           const Index columns = std::min(C, n_count - n);
+          for (Index i = 0; i < rows; ++i) prefetch(out.c + (m + i) * out.row_stride + offsets[n], C);
           multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_block + n * depth, tile);
           write_tile<T>(tile, rows, columns, m, n_begin + n, out, offsets + n, accumulate || block > 0,
                         block == k_blocks - 1, epilogue);

@@ -32,14 +32,14 @@ Tensor<T, N> linear(const Tensor<T, N>& x, const Tensor<T, 2>& w, const Tensor<s
   Tensor<T, N> y(linear_output_shape(x.shape(), w.shape()), uninitialized);
   require_vector(bias, w.shape(0), "linear bias");
   const Index rows = row_count(x.shape());
-  const auto [Out, In] = w.shape();
+  const Index Out = w.shape(0), In = w.shape(1);
   const T* b = bias ? bias->data() : nullptr;
   if (rows <= 3) {
     // The embedding of a timestep: one row. Each weight is used once or twice, so packing would cost more than using it.
     constexpr Index piece = 64;
     const T *xs = x.data(), *ws = w.data();
     T* ys = y.data();
-    parallel_for((Out + piece - 1) / piece, rows * In * piece / 8, [&, Out = Out, In = In](Index p) {
+    parallel_for((Out + piece - 1) / piece, rows * In * piece / 8, [&](Index p) {
       for (Index o = p * piece; o < std::min(Out, (p + 1) * piece); ++o)
         for (Index r = 0; r < rows; ++r) ys[r * Out + o] = dot(In, xs + r * In, ws + o * In) + (b ? b[o] : T(0));
     });
@@ -105,11 +105,11 @@ Tensor<T, 1> linear_backward_bias(const Tensor<T, N>& dy) {
 template <class T>
 Tensor<T, 3> matmul(const Tensor<T, 3>& a, const Tensor<T, 3>& b, bool transpose_a = false, bool transpose_b = false) {
   Tensor<T, 3> y(matmul_output_shape(a.shape(), b.shape(), transpose_a, transpose_b), uninitialized);
-  const auto [B, M, N] = y.shape();
+  const Index B = y.shape(0), M = y.shape(1), N = y.shape(2);
   const Index K = transpose_a ? a.shape(1) : a.shape(2), a_stride = a.shape(2), b_stride = b.shape(2);
   const T *as = a.data(), *bs = b.data();
   T* ys = y.data();
-  const auto one = [&, M = M, N = N](Index n) {
+  const auto one = [&](Index n) {
     gemm<T>(M, N, K, as + n * M * K, a_stride, transpose_a, bs + n * K * N, b_stride, transpose_b, ys + n * M * N, N);
   };
   if (B >= num_threads())

@@ -37,6 +37,17 @@ INKLING_INLINE void copy_row(const T* from, Index n, T* to) {
   for (; i < n; ++i) to[i] = from[i];
 }
 
+// Tells the cache that p[0..n) will be used soon: the way to memory is then hidden behind arithmetic. p may lie outside
+// of any array.
+template <class T>
+INKLING_INLINE void prefetch(const T* p, Index n) {
+#if defined(__GNUC__)
+  for (Index i = 0; i < n; i += 64 / static_cast<Index>(sizeof(T))) __builtin_prefetch(p + i);
+#else
+  (void)p, (void)n;
+#endif
+}
+
 // --- A block of numbers, transposed in registers --------------------------------------------------------------------
 
 template <class T>
@@ -45,7 +56,7 @@ inline constexpr Index transpose_block = std::min(width<T>, Index{32 / sizeof(T)
 #if defined(__GNUC__)
 template <class T, std::size_t S>
 struct Lanes {
-  typedef T type __attribute__((vector_size(S * sizeof(T)), aligned(alignof(T)), may_alias));
+  typedef T type __attribute__((vector_size(S * sizeof(T))));
 };
 // The first and the second half of a[0] b[0] a[1] b[1] ...
 template <class V, std::size_t... I>
@@ -60,12 +71,13 @@ INKLING_INLINE void transpose_in_registers(const T* from, Index from_stride, T* 
                                            std::index_sequence<I...> all, std::index_sequence<Half...>) {
   constexpr std::size_t S = sizeof...(I);
   using V = typename Lanes<T, S>::type;
-  V r[] = {*reinterpret_cast<const V*>(from + static_cast<Index>(I) * from_stride)...}, next[S];
+  V r[S], next[S];
+  (std::memcpy(&r[I], from + static_cast<Index>(I) * from_stride, sizeof(V)), ...);
   if constexpr (S >= 2) (zip(r[Half], r[Half + S / 2], next[2 * Half], next[2 * Half + 1], all), ...);
   if constexpr (S >= 4) (zip(next[Half], next[Half + S / 2], r[2 * Half], r[2 * Half + 1], all), ...);
   if constexpr (S >= 8) (zip(r[Half], r[Half + S / 2], next[2 * Half], next[2 * Half + 1], all), ...);
   const V* t = S == 4 ? r : next;
-  ((*reinterpret_cast<V*>(to + static_cast<Index>(I) * to_stride) = t[I]), ...);
+  (std::memcpy(to + static_cast<Index>(I) * to_stride, &t[I], sizeof(V)), ...);
 }
 #endif
 
@@ -104,7 +116,10 @@ struct LeftMatrix {
   const T* a;
   Index stride;  // from row to row
   void pack(Index m, Index rows, Index k, Index depth, T* out) const {
-    for (Index i = 0; i < rows; ++i) copy_row(a + (m + i) * stride + k, depth, out + i * Tile<T>::row_stride);
+    for (Index i = 0; i < rows; ++i) {
+      copy_row(a + (m + i) * stride + k, depth, out + i * Tile<T>::row_stride);
+      prefetch(a + (m + rows + i) * stride + k, depth);  // the next panel
+    }
     zero_missing_rows(order, rows, depth, out);
   }
 };
@@ -145,13 +160,18 @@ struct RightMatrix {
   const T* b;
   Index stride;
   void pack(Index k, Index depth, Index n, Index columns, T* out) const {
-    for_each_panel(depth, columns, out, [&](Index j, Index count, T* panel) {
-      const T* from = b + k * stride + n + j;
-      if (count == Tile<T>::columns)  // a constant: no inner loop
-        for (Index e = 0; e < depth; ++e) copy_row(from + e * stride, Tile<T>::columns, panel + e * Tile<T>::columns);
-      else
-        for (Index e = 0; e < depth; ++e) copy_row(from + e * stride, count, panel + e * Tile<T>::columns);
-    });
+    constexpr Index C = Tile<T>::columns;
+    const Index whole = columns / C * C;
+    for (Index e = 0; e < depth; ++e) {  // rows outside: memory is read in order
+      const T* from = b + (k + e) * stride + n;
+      prefetch(from + 4 * stride, columns);
+      for (Index j = 0; j < whole; j += C) copy_row(from + j, C, out + j * depth + e * C);
+      if (whole < columns) {
+        T* last = out + whole * depth + e * C;
+        copy_row(from + whole, columns - whole, last);
+        std::fill(last + columns - whole, last + C, T(0));
+      }
+    }
   }
 };
 
