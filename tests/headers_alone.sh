@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Every public header must compile alone, and twice in a row, with warnings as errors.
-# Usage: tests/headers_alone.sh COMPILER [HEADER...]       INKLING_INCLUDE_FLAGS: where the dependencies lie
+# With --together all of them are compiled at once instead, which is quick.
+# Usage: tests/headers_alone.sh COMPILER [--together | HEADER...]   INKLING_INCLUDE_FLAGS: where the dependencies lie
 set -euo pipefail
 if [[ $# -lt 1 || $1 == --help ]]; then
-  sed -n '2,3s/^# //p' "$0"
+  sed -n '2,4s/^# //p' "$0"
   exit $(($# < 1))
 fi
 compiler=$1
@@ -21,6 +22,11 @@ if "$compiler" -fopenmp -fsyntax-only "$work/omp.cpp" 2>/dev/null; then flags+=(
 launcher=()
 if command -v ccache >/dev/null; then launcher=(ccache); fi
 
+together=0
+if [[ ${1:-} == --together ]]; then
+  together=1
+  shift
+fi
 headers=("$@")
 if [[ ${#headers[@]} -eq 0 ]]; then
   while IFS= read -r header; do headers+=("${header#"$root/include/"}"); done \
@@ -29,6 +35,12 @@ fi
 if [[ ${#headers[@]} -eq 0 ]]; then
   echo "no header under $root/include" >&2
   exit 1
+fi
+
+if [[ $together -eq 1 ]]; then
+  printf '#include "%s"\n' "${headers[@]}" >"$work/all.cpp"
+  "$compiler" "${flags[@]}" -fsyntax-only "$work/all.cpp"
+  exit 0
 fi
 
 check() {

@@ -1,6 +1,9 @@
 // Rows of a table chosen by number, and sinusoids of the timestep.
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "inkling/core/tensor.hpp"
 #include "inkling/kernels/fast/vector.hpp"
@@ -30,7 +33,8 @@ Tensor<T, 2> embedding_backward(const Tensor<T, 3>& dy, const Tensor<std::int64_
   require_shape(dy.shape(), Shape<3>{ids.shape(0), ids.shape(1), D}, "embedding_backward");
   std::vector<Index> order(static_cast<std::size_t>(ids.size()));
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<Index>(i);
-  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return ids.data()[a] < ids.data()[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](Index a, Index b) { return std::pair(ids.data()[a], a) < std::pair(ids.data()[b], b); });
   std::vector<std::size_t> start;  // where in `order` another id begins
   for (std::size_t i = 0; i < order.size(); ++i)
     if (i == 0 || ids.data()[order[i]] != ids.data()[order[i - 1]]) start.push_back(i);
