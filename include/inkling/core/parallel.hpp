@@ -28,6 +28,27 @@ inline void set_num_threads([[maybe_unused]] int n) {
 #endif
 }
 
+namespace detail {
+
+// The one place where a body is called, never inlined: a compiler that inlined the body twice, into the loop of one
+// thread and into that of many, could fuse multiplications and additions differently in the two, and the last bit of
+// a result would tell the number of threads.
+#if defined(__clang__)
+#define INKLING_ONE_COPY __attribute__((noinline))
+#elif defined(__GNUC__)
+#define INKLING_ONE_COPY __attribute__((noinline, noclone))
+#elif defined(_MSC_VER)
+#define INKLING_ONE_COPY __declspec(noinline)
+#else
+#define INKLING_ONE_COPY
+#endif
+template <class Body>
+INKLING_ONE_COPY void call_body(Body& body, Index i) {
+  body(i);
+}
+
+}  // namespace detail
+
 // body(i) for every i in [0, count), on several threads. `work` is a guess of the multiply-adds of one call: a loop
 // too small to pay for waking threads runs here. An exception in the body is thrown again in the caller.
 template <class Body>
@@ -40,7 +61,7 @@ void parallel_for(Index count, Index work, Body&& body) {
 #pragma omp parallel for schedule(static)
     for (Index i = 0; i < count; ++i) {
       try {
-        body(i);
+        detail::call_body(body, i);
       } catch (...) {
         std::lock_guard lock(mutex);
         if (!error) error = std::current_exception();
@@ -51,7 +72,7 @@ void parallel_for(Index count, Index work, Body&& body) {
   }
 #endif
   (void)work;
-  for (Index i = 0; i < count; ++i) body(i);
+  for (Index i = 0; i < count; ++i) detail::call_body(body, i);
 }
 
 // The same, but the threads take one i after another as they become free: for calls of very different length.
@@ -64,7 +85,7 @@ void parallel_for_dynamic(Index count, Body&& body) {
 #pragma omp parallel for schedule(dynamic, 1)
     for (Index i = 0; i < count; ++i) {
       try {
-        body(i);
+        detail::call_body(body, i);
       } catch (...) {
         std::lock_guard lock(mutex);
         if (!error) error = std::current_exception();
@@ -74,7 +95,7 @@ void parallel_for_dynamic(Index count, Body&& body) {
     return;
   }
 #endif
-  for (Index i = 0; i < count; ++i) body(i);
+  for (Index i = 0; i < count; ++i) detail::call_body(body, i);
 }
 
 }  // namespace inkling

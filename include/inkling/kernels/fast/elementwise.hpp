@@ -1,6 +1,8 @@
 // Arithmetic element by element, and moving elements around. Nothing broadcasts unless the name says so.
 // All of it is bounded by memory: what counts is to read in order and to keep every thread busy.
 #pragma once
+#include <numeric>
+
 #include "inkling/core/tensor.hpp"
 #include "inkling/kernels/fast/vector.hpp"
 #include "inkling/kernels/options.hpp"
@@ -132,32 +134,37 @@ BroadcastGradients<T, N, M> binary_broadcast_backward(Binary op, const Tensor<T,
         map(n, d.da.data() + i, da, dy.data() + i, b.data() + j);
     });
   });
-  std::vector<double> sum(static_cast<std::size_t>(b.size()));
-  if (rows.repeated) {
-    std::vector<double> part(static_cast<std::size_t>(count));  // one row each
-    elementwise_detail::with_slopes<Vec<T>>(op, [&](auto, auto db) {
-      parallel_for(count, 2 * length, [&](Index row) {
-        const Vec<T> s(b.data()[rows.start[static_cast<std::size_t>(row)]]);
-        part[static_cast<std::size_t>(row)] =
-            sum_of<T>(length, [&](const Vec<T>& v, const Vec<T>& x) { return db(v, x, s); },
-                      dy.data() + row * length, a.data() + row * length);
-      });
+  // The rows of a sorted by where in b they stand: those of part k are order[first[k]] .. order[first[k + 1] - 1].
+  const Index part = rows.repeated ? 1 : length, parts = part > 0 ? b.size() / part : 0;
+  std::vector<Index> first(static_cast<std::size_t>(parts) + 1), order(rows.start.size());
+  for (Index start : rows.start) ++first[static_cast<std::size_t>(start / part) + 1];
+  std::partial_sum(first.begin(), first.end(), first.begin());
+  std::vector<Index> next(first.begin(), first.end() - 1);
+  for (Index row = 0; row < count; ++row)
+    order[static_cast<std::size_t>(next[static_cast<std::size_t>(rows.start[static_cast<std::size_t>(row)] / part)]++)] =
+        row;
+  elementwise_detail::with_slopes<Vec<T>>(op, [&](auto, auto db) {
+    parallel_for(parts, 4 * a.size() / std::max<Index>(1, parts), [&](Index k) {
+      const Index* which = order.data() + first[static_cast<std::size_t>(k)];
+      const Index uses = first[static_cast<std::size_t>(k) + 1] - first[static_cast<std::size_t>(k)];
+      const T* bp = b.data() + k * part;
+      if (rows.repeated) {
+        double sum = 0;
+        for (Index i = 0; i < uses; ++i)
+          sum += sum_of<T>(length, [&, s = Vec<T>(*bp)](const Vec<T>& v, const Vec<T>& x) { return db(v, x, s); },
+                           dy.data() + which[i] * length, a.data() + which[i] * length);
+        d.db.data()[k] = static_cast<T>(sum);
+      } else {
+        sum_rows(uses, length, d.db.data() + k * part, [&](Index i, Index begin, Index n, T* to) {
+          const Index at = which[i] * length + begin;
+          map(
+              n, to,
+              [&](const Vec<T>& s, const Vec<T>& v, const Vec<T>& x, const Vec<T>& y) { return s + db(v, x, y); }, to,
+              dy.data() + at, a.data() + at, bp + begin);
+        });
+      }
     });
-    for (std::size_t row = 0; row < part.size(); ++row) sum[static_cast<std::size_t>(rows.start[row])] += part[row];
-  } else {
-    const Index block = 64;  // columns a thread takes through all the rows
-    elementwise_detail::with_slopes<T>(op, [&](auto, auto db) {
-      parallel_for((length + block - 1) / block, 2 * count * block, [&](Index p) {
-        for (Index row = 0; row < count; ++row) {
-          const Index j = rows.start[static_cast<std::size_t>(row)];
-          for (Index i = p * block; i < std::min(length, (p + 1) * block); ++i)
-            sum[static_cast<std::size_t>(j + i)] += static_cast<double>(
-                db(dy.data()[row * length + i], a.data()[row * length + i], b.data()[j + i]));
-        }
-      });
-    });
-  }
-  for (Index i = 0; i < b.size(); ++i) d.db.data()[i] = static_cast<T>(sum[static_cast<std::size_t>(i)]);
+  });
   return d;
 }
 
@@ -171,7 +178,9 @@ Tensor<T, N - 1> sum(const Tensor<T, N>& x, Index axis) {
     if (v.inner == 1)
       y.data()[o] = static_cast<T>(sum_of<T>(v.length, [](const Vec<T>& e) { return e; }, xo));
     else
-      column_sums(v.length, v.inner, xo, y.data() + o * v.inner);
+      sum_rows(v.length, v.inner, y.data() + o * v.inner, [&](Index r, Index begin, Index count, T* to) {
+        map(count, to, [](const Vec<T>& s, const Vec<T>& e) { return s + e; }, to, xo + r * v.inner + begin);
+      });
   });
   return y;
 }
@@ -272,7 +281,8 @@ Tensor<T, N> permute(const Tensor<T, N>& x, const std::array<std::size_t, N>& or
     }
     const std::size_t last = N - 1;
     const std::size_t across = static_cast<std::size_t>(std::find(order.begin(), order.end(), last) - order.begin());
-    const Index rows = across == last ? 1 : y.shape(across), columns = y.shape(last), square = 16;
+    const Index rows = across == last ? 1 : y.shape(across), columns = y.shape(last);
+    constexpr Index square = 16;
     const Index strips = (rows + square - 1) / square, planes = y.size() / (rows * columns);
     parallel_for(planes * strips, 2 * std::min(rows, square) * columns, [&](Index p) {
       Index from = 0, to = 0, rest = p / strips;
@@ -286,11 +296,16 @@ Tensor<T, N> permute(const Tensor<T, N>& x, const std::array<std::size_t, N>& or
         std::copy_n(x.data() + from, columns, y.data() + to);
         return;
       }
-      const Index row_begin = p % strips * square, row_end = std::min(rows, row_begin + square);
-      for (Index j0 = 0; j0 < columns; j0 += square)
-        for (Index i = row_begin; i < row_end; ++i)
-          for (Index j = j0; j < std::min(columns, j0 + square); ++j)
-            y.data()[to + i * y_step[across] + j] = x.data()[from + i + j * x_step[last]];
+      const Index i0 = p % strips * square, height = std::min(square, rows - i0);
+      std::array<T, square * square> tile;  // each line of memory is touched once on either side
+      for (Index j0 = 0; j0 < columns; j0 += square) {
+        const Index span = std::min(square, columns - j0);
+        for (Index j = 0; j < span; ++j)
+          for (Index i = 0; i < height; ++i)
+            tile[static_cast<std::size_t>(i * square + j)] = x.data()[from + i0 + i + (j0 + j) * x_step[last]];
+        for (Index i = 0; i < height; ++i)
+          std::copy_n(tile.data() + i * square, span, y.data() + to + (i0 + i) * y_step[across] + j0);
+      }
     });
   } else {
     y() = x();

@@ -179,7 +179,7 @@ NormGradients<T, N> layer_norm_backward(const Tensor<T, N>& dy, const Tensor<T, 
     }
   });
   Tensor<T, 2> both(Shape<2>{2, D}, uninitialized);
-  column_sums(pieces, 2 * D, partial.data(), both.data());
+  add_rows(pieces, 2 * D, partial.data(), both.data());
   std::copy_n(both.data(), D, d.dbeta.data());
   std::copy_n(both.data() + D, D, d.dgamma.data());
   return d;

@@ -2,7 +2,7 @@
 //
 // The loop bodies are lambdas on Vec<T>: a register of several T, or one T where the processor has no such registers,
 // so that every kernel is written once. Two rules keep results independent of the number of threads: an element's value
-// depends on that element alone (the last, incomplete register is computed with the same instructions as the others),
+// depends on that element alone (the last, incomplete register is computed with the same formula as the others),
 // and sums are cut into pieces whose size is a constant.
 #pragma once
 #include "inkling/core/intrinsics.hpp"  // first
@@ -12,6 +12,7 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "inkling/core/parallel.hpp"
@@ -47,11 +48,12 @@ V maximum(const V& a, const V& b) {
 // The register's lanes added up, always in the same order.
 template <class T>
 double lane_sum(const Vec<T>& v) {
-  alignas(64) std::array<T, static_cast<std::size_t>(width<T>)> lane;
-  store(lane.data(), v);
-  for (std::size_t half = lane.size() / 2; half > 0; half /= 2)
-    for (std::size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
-  return static_cast<double>(lane[0]);
+  if constexpr (width<T> == 1)
+    return static_cast<double>(v);
+  else if constexpr (requires { reduce_add(v); })
+    return static_cast<double>(reduce_add(v));  // xsimd 9 and later
+  else
+    return static_cast<double>(hadd(v));
 }
 
 // One register from p[0..count), count < width: what is missing is zero.
@@ -91,26 +93,28 @@ void parallel_map(Index n, Index work, T* out, const F& f, const In*... in) {
 // not grow with its length.
 template <class T, std::size_t K, class F, class... In>
 std::array<double, K> sums(Index n, const F& f, const In*... in) {
-  constexpr std::size_t chains = 4;  // independent chains of additions, to hide the latency of one
-  constexpr Index step = width<T> * static_cast<Index>(chains), block = 16 * step;
+  using Terms = std::array<Vec<T>, K>;
+  constexpr Index step = 4 * width<T>, block = 16 * step;
+  const auto each_k = [](auto&& body) {  // unrolled by hand: g++ keeps arrays that a loop indexes in memory
+    [&]<std::size_t... k>(std::index_sequence<k...>) { (body(k), ...); }(std::make_index_sequence<K>());
+  };
+  const auto add = [&](Terms& to, const Terms& v) { each_k([&](std::size_t k) { to[k] = to[k] + v[k]; }); };
   std::array<double, K> total{};
   for (Index begin = 0; begin < n; begin += block) {
     const Index end = std::min(n, begin + block);
-    std::array<std::array<Vec<T>, chains>, K> acc;
-    for (auto& a : acc) a.fill(constant<Vec<T>>(0));
+    Terms a, b, c, d;  // four chains of additions hide the latency of one
+    each_k([&](std::size_t k) { a[k] = b[k] = c[k] = d[k] = constant<Vec<T>>(0); });
     Index i = begin;
-    for (; i + step <= end; i += step)
-      for (std::size_t c = 0; c < chains; ++c) {
-        const std::array<Vec<T>, K> v = f(load(in + i + static_cast<Index>(c) * width<T>)...);
-        for (std::size_t k = 0; k < K; ++k) acc[k][c] = acc[k][c] + v[k];
-      }
-    for (; i + width<T> <= end; i += width<T>) {
-      const std::array<Vec<T>, K> v = f(load(in + i)...);
-      for (std::size_t k = 0; k < K; ++k) acc[k][0] = acc[k][0] + v[k];
+    for (; i + step <= end; i += step) {
+      add(a, f(load(in + i)...));
+      add(b, f(load(in + i + width<T>)...));
+      add(c, f(load(in + i + 2 * width<T>)...));
+      add(d, f(load(in + i + 3 * width<T>)...));
     }
-    for (std::size_t k = 0; k < K; ++k) total[k] += lane_sum<T>((acc[k][0] + acc[k][1]) + (acc[k][2] + acc[k][3]));
+    for (; i + width<T> <= end; i += width<T>) add(a, f(load(in + i)...));
+    each_k([&](std::size_t k) { total[k] += lane_sum<T>((a[k] + b[k]) + (c[k] + d[k])); });
     if (i < end) {  // the last, incomplete register; f need not be zero at zero, so only its first lanes count
-      const std::array<Vec<T>, K> v = f(load_part(in + i, end - i)...);
+      const Terms v = f(load_part(in + i, end - i)...);
       for (std::size_t k = 0; k < K; ++k) {
         alignas(64) std::array<T, static_cast<std::size_t>(width<T>)> lane;
         store(lane.data(), v[k]);
@@ -139,9 +143,9 @@ double parallel_sum(Index n, Index work, const F& f, const In*... in) {
 }
 
 // out[i] = sum over the rows r of x[r, i], added in double, row after row; threads share the columns.
-// x [rows, columns] -> out [columns]
+// For few rows: it jumps through memory. x [rows, columns] -> out [columns]
 template <class T>
-void column_sums(Index rows, Index columns, const T* x, T* out) {
+void add_rows(Index rows, Index columns, const T* x, T* out) {
   constexpr Index block = 64;
   parallel_for((columns + block - 1) / block, rows * block, [&](Index b) {
     const Index begin = b * block, count = std::min(block, columns - begin);
@@ -150,6 +154,21 @@ void column_sums(Index rows, Index columns, const T* x, T* out) {
       for (Index i = 0; i < count; ++i) sum[static_cast<std::size_t>(i)] += static_cast<double>(x[r * columns + begin + i]);
     for (Index i = 0; i < count; ++i) out[begin + i] = static_cast<T>(sum[static_cast<std::size_t>(i)]);
   });
+}
+
+// The same for any number of rows: add_row(r, begin, count, to) adds columns begin..begin+count-1 of row r to `to`.
+// Pieces of 32 rows are added in T, as they lie in memory, and then with each other in double.
+template <class T, class AddRow>
+void sum_rows(Index rows, Index columns, T* out, const AddRow& add_row) {
+  constexpr Index piece = 32, block = 4096;
+  const Index pieces = (rows + piece - 1) / piece, blocks = (columns + block - 1) / block;
+  std::vector<T> partial(static_cast<std::size_t>(pieces * columns));
+  parallel_for(pieces * blocks, 2 * piece * std::min(block, columns), [&](Index i) {
+    const Index p = i / blocks, begin = i % blocks * block, count = std::min(block, columns - begin);
+    for (Index r = p * piece; r < std::min(rows, (p + 1) * piece); ++r)
+      add_row(r, begin, count, partial.data() + p * columns + begin);
+  });
+  add_rows(pieces, columns, partial.data(), out);
 }
 
 // max_i x[i]; -infinity when there is none. NaN may or may not show here.
