@@ -84,6 +84,7 @@ std::string module_path(const std::string& name, const std::vector<std::string>&
   }
   REQUIRE_FALSE(first);
   if (last == "0" && shared.back() == "proj") shared.pop_back();  // ff.net.0 = GEGLU around its single linear layer
+  if (last == "ff" && shared.back() == "net") shared.pop_back();   // all members of ff lie in its list `net`
   std::string path = shared[0];
   for (std::size_t i = 1; i < shared.size(); ++i) path += "." + shared[i];
   return path;
