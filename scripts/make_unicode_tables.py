@@ -95,7 +95,8 @@ def write_unicode():
     text += "\n" + range_table("cased", "Cased, and not case-ignorable.", ranges(is_cased))
     text += "\n" + range_table("case_ignorable", "Case_Ignorable.", ranges(is_case_ignorable))
     rows = packed([f"{{0x{a:X}, 0x{b:X}, {s}, {o}}}," for a, b, s, o in lower_runs()])
-    text += f"\n// U+0130 alone becomes two characters and is not here.\ninline constexpr LowerCaseRun lower_case[] = {{\n{rows}\n}};\n"
+    text += "\n// U+0130 alone becomes two characters and is not here.\n"
+    text += f"inline constexpr LowerCaseRun lower_case[] = {{\n{rows}\n}};\n"
     text += "\n}  // namespace inkling::unicode_tables\n"
     (FOLDER / "unicode_tables.hpp").write_text(text, encoding="ascii")
 

@@ -153,7 +153,7 @@ TEST_CASE("golden: tokenizer") {
     }
     CHECK(next == row.tokens - 1);
   }
-  MESSAGE(cases.size() << " prompts, " << without_ftfy << " of them with the ids without ftfy, " << cut << " cut at 77");
+  MESSAGE(cases.size() << " prompts, " << without_ftfy << " with the ids without ftfy, " << cut << " cut at 77");
 }
 
 TEST_CASE("golden: tokenizer, speed") {
@@ -208,9 +208,9 @@ TEST_CASE("data: corners of Unicode and HTML, with ids from the reference's algo
       {"x\x1cy \x1c", {343, 472, 344}},
       {"&lt3 &am &#xZ; &;", {283, 274, 261, 687, 5, 258, 87, 345, 282, 5, 282}},
   };
-  for (const auto& [text, ids] : cases) {
-    CAPTURE(text);
-    CHECK(tokenizer.encode(text) == ids);
+  for (const auto& c : cases) {
+    CAPTURE(c.first);
+    CHECK(tokenizer.encode(c.first) == c.second);
   }
 }
 
@@ -222,7 +222,7 @@ TEST_CASE("HTML character references") {
   CHECK(unescape_html("&ampere &notit; &notin;") == "&ere ¬it; ∉");  // the longest name that fits
   CHECK(unescape_html("&NotEqualTilde;") == "≂̸");                    // two code points
   CHECK(unescape_html("& &; &# &#; &#x; &nothing &bogus;") == "& &; &# &#; &#x; ¬hing &bogus;");
-  CHECK(unescape_html("&#0;&#xD800;&#x110000;&#99999999999999999999999;") == "\uFFFD\uFFFD\uFFFD\uFFFD");
+  CHECK(unescape_html("&#0;&#xD800;&#x110000;&#4294967361;&#x100000041;") == "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD");
   CHECK(unescape_html("&#128;&#153;&#x81;") == "€™\u0081");  // as in Windows-1252
   CHECK(unescape_html("a&#1;&#x0B;&#xFDD0;&#x1FFFF;b&#12;&#13;") == "ab\f\r");
   CHECK(unescape_html("&CounterClockwiseContourIntegral;") == "∳");
@@ -240,7 +240,10 @@ TEST_CASE("UTF-8: well-formed sequences only, and every byte comes back") {
     CHECK(one(bad) == unicode::raw_byte);
   }
   // One U+FFFD for the longest beginning of a sequence, as Python and the Unicode Standard recommend.
-  CHECK(unicode::replace_invalid("a\xE2\x82" "b\xF0\x9F\x98\xC3\xED\xA0") == "a\uFFFD" "b\uFFFD\uFFFD\uFFFD\uFFFD");
+  CHECK(unicode::replace_invalid("a\xE2\x82"
+                                 "b\xF0\x9F\x98\xC3\xED\xA0") ==
+        "a\uFFFD"
+        "b\uFFFD\uFFFD\uFFFD\uFFFD");
   for (unsigned c = 0; c < 0x110000; ++c) {
     if (c >= 0xD800 && c <= 0xDFFF) continue;
     std::string s;
@@ -328,6 +331,19 @@ TEST_CASE("merges: the heap gives what the plain algorithm gives, in any order o
   }
 }
 
+TEST_CASE("merges: all places of one merge come before the pairs it gives rise to") {
+  // a b -> ab, aab a -> aaba, a ab -> aab: the second can only ever apply after the third.
+  BpeMerges merges;
+  constexpr BpeMerges::Id a = 0, b = 1, ab = 2, aab = 3, aaba = 4;
+  CHECK(merges.add(a, b, ab));
+  CHECK(merges.add(aab, a, aaba));
+  CHECK(merges.add(a, ab, aab));
+  CHECK(!merges.add(a, ab, aab));
+  std::vector<BpeMerges::Id> word = {a, a, b, a, a, b};
+  merges.apply(word);
+  CHECK(word == std::vector<BpeMerges::Id>{aab, aab});
+}
+
 TEST_CASE("a padded row, its words and the notice of a cut") {
   const Tokenizer& t = small_tokenizer();
   const Ids ids = t.encode("a bold red seven");
@@ -357,7 +373,7 @@ TEST_CASE("a padded row, its words and the notice of a cut") {
   CHECK(words[0].first_token == 1);
   CHECK(words[0].last_token == 1);
   CHECK(words[1].first_token == 2);
-  CHECK(words[1].last_token == 3);  // "z" and "q</w>"
+  CHECK(words[1].last_token == 3);                     // "z" and "q</w>"
   CHECK(t.words("red zq", 4).back().last_token == 2);  // the cut goes through the word
   CHECK(t.words("red zq", 3).size() == 1);
   CHECK(t.words("", 77).empty());
@@ -404,13 +420,22 @@ TEST_CASE("any bytes are a prompt") {
   const Tokenizer& t = small_tokenizer();
   CHECK(t.encode(std::string_view("\0", 1)) == Ids{t.encode(std::string_view("a\0", 2)).back()});
   std::mt19937 random(3);
-  const std::vector<std::string> spice = {"&", "&#", "&#x", ";", "&amp", "'", "'s", "<|endoftext|>", "Σ", "\xED\xA0\x80",
-                                          "\xC3", " ", "İ", std::string(1, '\0'), "</w>", "&#38;", "日", "🚀"};
+  const std::vector<std::string> spice = {"&",    "&#",
+                                          "&#x",  ";",
+                                          "&amp", "'",
+                                          "'s",   "<|endoftext|>",
+                                          "Σ",    "\xED\xA0\x80",
+                                          "\xC3", " ",
+                                          "İ",    std::string(1, '\0'),
+                                          "</w>", "&#38;",
+                                          "日",   "🚀"};
   for (int round = 0; round < 3000; ++round) {
     std::string text;
     for (std::size_t n = random() % 30; n > 0; --n)
-      if (random() % 2 == 0) text += static_cast<char>(random() % 256);
-      else text += spice[random() % spice.size()];
+      if (random() % 2 == 0)
+        text += static_cast<char>(random() % 256);
+      else
+        text += spice[random() % spice.size()];
     CAPTURE(text);
     const Ids ids = t.encode(text);
     for (std::int64_t id : ids)
@@ -476,7 +501,8 @@ TEST_CASE("a saved tokenizer is the same when loaded again") {
   CHECK(back.vocabulary().tokens == t.vocabulary().tokens);
   CHECK(back.vocabulary().merges == t.vocabulary().merges);
   CHECK(back.pad_id() == 0);
-  for (const char* text : {"a bold red seven", "日本語 \xFF \x01", "<|endoftext|>"}) CHECK(back.encode(text) == t.encode(text));
+  for (const char* text : {"a bold red seven", "日本語 \xFF \x01", "<|endoftext|>"})
+    CHECK(back.encode(text) == t.encode(text));
   save_tokenizer(back, folder / "again", 32);
   for (const char* name : {"vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json"})
     CHECK(read_all(folder / "again" / name) == read_all(folder / "new" / "tokenizer" / name));
@@ -508,7 +534,8 @@ TEST_CASE("names of the special tokens") {
   std::filesystem::remove(folder / "special_tokens_map.json");
   std::filesystem::remove(folder / "tokenizer_config.json");
   CHECK(pad() == end);
-  write_all(folder / "tokenizer_config.json", R"({"pad_token": {"content": "\"", "lstrip": false}, "bos_token": null})");
+  write_all(folder / "tokenizer_config.json",
+            R"({"pad_token": {"content": "\"", "lstrip": false}, "bos_token": null})");
   CHECK(pad() == 1);
   write_all(folder / "special_tokens_map.json", R"({"pad_token": "!"})");  // as in SD 2.x: this one counts
   CHECK(pad() == 0);
@@ -560,7 +587,8 @@ TEST_CASE("broken files are told apart, each in one line") {
       {"a huge id", replaced(vocab, "\"!\": 0", "\"!\": 18446744073709551615"), merges, "id 18446744073709551615"},
       {"one token twice", replaced(vocab, "\"!\": 0", "\"#\": 0"), merges, "every token once"},
       {"no end token", replaced(vocab, "<|endoftext|>", "<|end|>"), merges, "expected a token for the end"},
-      {"no token for a byte", replaced(vocab, "\"!\"", "\"!x y\""), merges, "expected a token for every byte, got no \"!\""},
+      {"no token for a byte", replaced(vocab, "\"!\"", "\"!x y\""), merges,
+       "expected a token for every byte, got no \"!\""},
       {"an unknown token", vocab, merges + "q zzz\n", "no \"zzz\""},
       {"an unknown result", vocab, merges + "q z\n", "no \"qz\""},
       {"one merge twice", vocab, merges + second_merge, "expected every merge once"},
@@ -574,8 +602,8 @@ TEST_CASE("broken files are told apart, each in one line") {
     CAPTURE(c.what);
     write_all(folder / "vocab.json", c.vocab);
     write_all(folder / "merges.txt", c.merges);
-    const std::string error =
-        error_of<FormatError>([&] { (void)Tokenizer::from_vocab_merges(folder / "vocab.json", folder / "merges.txt"); });
+    const std::string error = error_of<FormatError>(
+        [&] { (void)Tokenizer::from_vocab_merges(folder / "vocab.json", folder / "merges.txt"); });
     CAPTURE(error);
     CHECK(contains(error, c.message));
     CHECK(contains(error, folder.path().string()));
@@ -600,8 +628,8 @@ TEST_CASE("broken merge lists") {
   };
   write_gzip(path, list);
   CHECK(error(t.vocab_size()) == "");
-  CHECK(contains(error(t.vocab_size() + 1), std::to_string(merges + 1) + " merges from line 2 on, got " +
-                                                std::to_string(merges)));
+  CHECK(contains(error(t.vocab_size() + 1),
+                 std::to_string(merges + 1) + " merges from line 2 on, got " + std::to_string(merges)));
   const std::string packed = read_all(path);
   for (std::size_t n = 0; n < packed.size(); ++n) {  // cut at every byte
     CAPTURE(n);
@@ -640,8 +668,8 @@ TEST_CASE("training: an example by hand") {
   // then (es, t</w>) 9; (l, o) 7 = 5 + 2; then (n, e) (e, w) (w, est</w>) 6 each: (e, w) is the oldest, then (n, ew),
   // then (new, est</w>); then (lo, w</w>) 5.
   using Merges = std::vector<std::pair<std::string, std::string>>;
-  const Merges expected = {{"e", "s"}, {"es", "t</w>"}, {"l", "o"}, {"e", "w"}, {"n", "ew"}, {"new", "est</w>"},
-                           {"lo", "w</w>"}};
+  const Merges expected = {{"e", "s"},  {"es", "t</w>"},    {"l", "o"},     {"e", "w"},
+                           {"n", "ew"}, {"new", "est</w>"}, {"lo", "w</w>"}};
   const BpeVocabulary v = train_bpe(counts, 514 + 7);
   CHECK(v.merges == expected);
   REQUIRE(v.tokens.size() == 521);
@@ -677,7 +705,7 @@ TEST_CASE("training: equal to counting everything anew for each merge") {
 
 TEST_CASE("training: ends, limits, strange words") {
   CHECK(train_bpe({}, 1000).tokens.size() == 514);
-  CHECK(train_bpe({{"ab", 1}}, 1000).merges.empty());           // no pair twice
+  CHECK(train_bpe({{"ab", 1}}, 1000).merges.empty());  // no pair twice
   CHECK(train_bpe({{"ab", 1}}, 1000, 1).merges.size() == 1);
   CHECK(train_bpe({{"ab", 9}}, 514).merges.empty());
   CHECK(train_bpe({{"", 5}, {"x", 5}, {"ab", 0}}, 600, 1).merges.empty());

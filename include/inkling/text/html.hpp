@@ -1,5 +1,5 @@
 // HTML character references back to characters: "&amp;" -> "&", "&#233;" and "&#xE9;" -> "é".
-// The rules are those of HTML 5, as Python's html.unescape applies them (captions scraped from the web are full of it).
+// The rules are those of HTML 5, as Python's html.unescape applies them. Captions from the web are full of them.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -14,9 +14,10 @@ namespace inkling {
 namespace detail {
 
 // Numbers 0x80..0x9F mean what Windows-1252 has there; 0 stands for the five that it leaves empty.
-inline constexpr char32_t windows_1252[32] = {
-    0x20AC, 0, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0, 0x017D, 0,
-    0, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0, 0x017E, 0x0178};
+inline constexpr char32_t windows_1252[32] = {0x20AC, 0,      0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
+                                              0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0,      0x017D, 0,
+                                              0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+                                              0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
 
 inline void append_numeric_reference(std::string& out, char32_t number) {
   if (number == 0 || number > 0x10FFFF || (number >= 0xD800 && number <= 0xDFFF)) {
@@ -43,7 +44,8 @@ inline const html_entities::Entity* longest_entity(std::string_view text) {
   if (length < text.size() && text[length] == ';') ++length;
   text = text.substr(0, length);
   for (; text.size() >= 2; text.remove_suffix(1)) {
-    const Entity* e = std::lower_bound(std::begin(html_entities::entities), std::end(html_entities::entities), text, less);
+    const Entity* e =
+        std::lower_bound(std::begin(html_entities::entities), std::end(html_entities::entities), text, less);
     if (e != std::end(html_entities::entities) && text == e->name) return e;
   }
   return nullptr;
@@ -68,10 +70,14 @@ inline std::string unescape_html(std::string_view text) {
       for (;; ++end) {
         const char c = at_or_nul(end);
         int digit;
-        if (c >= '0' && c <= '9') digit = c - '0';
-        else if (hexadecimal && c >= 'a' && c <= 'f') digit = c - 'a' + 10;
-        else if (hexadecimal && c >= 'A' && c <= 'F') digit = c - 'A' + 10;
-        else break;
+        if (c >= '0' && c <= '9')
+          digit = c - '0';
+        else if (hexadecimal && c >= 'a' && c <= 'f')
+          digit = c - 'a' + 10;
+        else if (hexadecimal && c >= 'A' && c <= 'F')
+          digit = c - 'A' + 10;
+        else
+          break;
         // Anything beyond Unicode means the same, so the value may stop growing there.
         number = std::min<char32_t>(number * (hexadecimal ? 16u : 10u) + static_cast<char32_t>(digit), 0x110000);
       }

@@ -1,7 +1,7 @@
 // From raw text to the words that byte-pair encoding works on, as in OpenAI's CLIP (simple_tokenizer.py).
 //
-// The reference repairs wrongly decoded text with ftfy first ("cafÃ©" -> "café"). That step is left out: this library
-// takes the text as it is written.
+// Two differences. The reference repairs wrongly decoded text with ftfy first ("cafÃ©" -> "café"): here the text is
+// taken as it is written. And its regular expression, ignoring case, drops U+0345, a combining iota: here it is kept.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -27,8 +27,10 @@ inline std::u32string clean_text(std::string_view text) {
   one_spaced.reserve(end - begin);
   for (std::size_t i = begin; i < end; ++i) {
     const bool space = unicode::is_space(raw[i]);
-    if (!space) one_spaced += raw[i];
-    else if (one_spaced.back() != U' ') one_spaced += U' ';  // never empty here: the text begins with no space
+    if (!space)
+      one_spaced += raw[i];
+    else if (one_spaced.back() != U' ')
+      one_spaced += U' ';  // never empty here: the text begins with no space
   }
   return unicode::to_lower(one_spaced);
 }

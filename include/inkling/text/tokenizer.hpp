@@ -37,7 +37,7 @@ struct Encoded {
   Index tokens = 0;               // how many of them are not padding
   bool truncated = false;         // the text did not fit
   Index dropped_tokens = 0;
-  std::string dropped_text{};     // what the model does not get to see
+  std::string dropped_text{};  // what the model does not get to see
 };
 
 // A word of the prompt and the positions of its tokens in the row of encode_padded, the last one included.
@@ -142,8 +142,10 @@ class Tokenizer {
       for (std::size_t i = at; i < at + s.length; ++i) {
         constexpr char digits[] = "0123456789ABCDEF";
         const unsigned char b = static_cast<unsigned char>(bytes[i]);
-        if (readable) text += bytes[i];
-        else text.append("<0x").append({digits[b >> 4], digits[b & 15]}).append(">");
+        if (readable)
+          text += bytes[i];
+        else
+          text.append("<0x").append({digits[b >> 4], digits[b & 15]}).append(">");
       }
       at += s.length;
     }
@@ -168,8 +170,9 @@ class Tokenizer {
     for (const std::string& token : vocabulary_.tokens) {
       const auto [it, is_new] = id_.emplace(token, static_cast<Id>(pieces_.size()));
       if (!is_new)
-        throw FormatError(where, "every token once", quoted(token) + " as id " + std::to_string(it->second) +
-                                                         " and as id " + std::to_string(pieces_.size()));
+        throw FormatError(
+            where, "every token once",
+            quoted(token) + " as id " + std::to_string(it->second) + " and as id " + std::to_string(pieces_.size()));
       std::string_view body = token;
       const bool special = token == special_.start || token == special_.end;
       const bool ends = !special && body.size() > end_of_word.size() && body.ends_with(end_of_word);

@@ -144,8 +144,9 @@ inline std::vector<std::string> read_vocab_json(const std::filesystem::path& pat
                         "id " + std::to_string(id) + " for " + quoted, "the ids must have no holes");
     const std::size_t i = static_cast<std::size_t>(id);
     if (taken[i])
-      throw FormatError(where, "every id once", "id " + std::to_string(id) + " for " + quoted + " and for \"" +
-                                                    unicode::printable(tokens[i], 60) + "\"");
+      throw FormatError(
+          where, "every id once",
+          "id " + std::to_string(id) + " for " + quoted + " and for \"" + unicode::printable(tokens[i], 60) + "\"");
     taken[i] = true;
     tokens[i] = std::move(token);
   }
@@ -197,7 +198,8 @@ inline Tokenizer Tokenizer::from_bpe_file(const std::filesystem::path& bpe_txt_g
                                           SpecialTokens special) {
   const std::string where = bpe_txt_gz.string();
   if (vocab_size < 514 || vocab_size > (Index{1} << 24))
-    throw ConfigError(where, "a vocabulary of 514 (bytes and special tokens) to 2^24 tokens", std::to_string(vocab_size));
+    throw ConfigError(where, "a vocabulary of 514 (bytes and special tokens) to 2^24 tokens",
+                      std::to_string(vocab_size));
   const MappedFile file(bpe_txt_gz);
   const std::string text = detail::gunzip(detail::file_text(file, where), where);
   const std::string_view first_line = std::string_view(text).substr(0, text.find('\n'));
@@ -232,10 +234,8 @@ inline void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::pa
   std::string merges = "#version: 0.2\n";
   for (const auto& [left, right] : vocabulary.merges) merges += left + " " + right + "\n";
   const SpecialTokens& special = tokenizer.special_tokens();
-  nlohmann::ordered_json map = {{"bos_token", special.start},
-                                {"eos_token", special.end},
-                                {"pad_token", special.pad},
-                                {"unk_token", special.end}};
+  nlohmann::ordered_json map = {
+      {"bos_token", special.start}, {"eos_token", special.end}, {"pad_token", special.pad}, {"unk_token", special.end}};
   nlohmann::ordered_json config = {{"tokenizer_class", "CLIPTokenizer"}, {"model_max_length", context_length}};
   config.update(map);
   std::string vocab = "{";

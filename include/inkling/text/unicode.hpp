@@ -12,14 +12,14 @@
 
 namespace inkling::unicode {
 
-inline constexpr char32_t raw_byte = 0x110000;     // one beyond the last code point of Unicode
-inline constexpr char32_t replacement = 0xFFFD;    // stands for what could not be decoded
+inline constexpr char32_t raw_byte = 0x110000;   // one beyond the last code point of Unicode
+inline constexpr char32_t replacement = 0xFFFD;  // stands for what could not be decoded
 inline constexpr char32_t capital_i_dotted = 0x130, combining_dot_above = 0x307;
 inline constexpr char32_t capital_sigma = 0x3A3, small_sigma = 0x3C3, small_final_sigma = 0x3C2;
 
 struct Sequence {
-  std::size_t length;    // of an ill-formed one: its longest part that could have begun a well-formed one, at least 1
-  char32_t code_point;   // of an ill-formed one: raw_byte
+  std::size_t length;   // of an ill-formed one: its longest part that could have begun a well-formed one, at least 1
+  char32_t code_point;  // of an ill-formed one: raw_byte
 };
 
 // The sequence that begins at text[at], after Table 3-7 of the Unicode Standard (no overlong forms, no surrogates).
@@ -47,7 +47,8 @@ inline std::u32string decode(std::string_view text) {
   out.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
     const Sequence s = decode_one(text, at);
-    if (s.code_point != raw_byte) out += s.code_point;
+    if (s.code_point != raw_byte)
+      out += s.code_point;
     else
       for (std::size_t i = 0; i < s.length; ++i) out += raw_byte + static_cast<unsigned char>(text[at + i]);
     at += s.length;
@@ -98,8 +99,10 @@ inline std::string printable(std::string_view text, std::size_t most) {
   const bool cut = out.size() > most;
   if (cut) out.resize(most);
   for (char32_t& c : out)
-    if (is_control(c)) c = U' ';
-    else if (c >= raw_byte) c = replacement;
+    if (is_control(c))
+      c = U' ';
+    else if (c >= raw_byte)
+      c = replacement;
   return encode(out) + (cut ? "..." : "");
 }
 
@@ -109,9 +112,12 @@ const Range* find(const Range (&table)[N], char32_t c) {
   const Range *low = table, *high = table + N;
   while (low < high) {
     const Range* middle = low + (high - low) / 2;
-    if (c > middle->last) low = middle + 1;
-    else if (c < middle->first) high = middle;
-    else return middle;
+    if (c > middle->last)
+      low = middle + 1;
+    else if (c < middle->first)
+      high = middle;
+    else
+      return middle;
   }
   return nullptr;
 }
@@ -142,7 +148,9 @@ inline char32_t lower_code_point(char32_t c) {
 
 // Final_Sigma (Unicode Standard, Table 3-17): a cased letter before, none after, case-ignorable characters skipped.
 inline bool is_final_sigma(std::u32string_view text, std::size_t at) {
-  const auto ignorable = [&](std::size_t i) { return detail::find(unicode_tables::case_ignorable, text[i]) != nullptr; };
+  const auto ignorable = [&](std::size_t i) {
+    return detail::find(unicode_tables::case_ignorable, text[i]) != nullptr;
+  };
   const auto cased = [&](std::size_t i) { return detail::find(unicode_tables::cased, text[i]) != nullptr; };
   std::size_t before = at;  // one beyond the character looked at
   while (before > 0 && ignorable(before - 1)) --before;
@@ -156,9 +164,12 @@ inline std::u32string to_lower(std::u32string_view text) {
   std::u32string out;
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == capital_i_dotted) out += {U'i', combining_dot_above};
-    else if (text[i] == capital_sigma) out += is_final_sigma(text, i) ? small_final_sigma : small_sigma;
-    else out += lower_code_point(text[i]);
+    if (text[i] == capital_i_dotted)
+      out += {U'i', combining_dot_above};
+    else if (text[i] == capital_sigma)
+      out += is_final_sigma(text, i) ? small_final_sigma : small_sigma;
+    else
+      out += lower_code_point(text[i]);
   }
   return out;
 }
