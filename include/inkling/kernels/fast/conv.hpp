@@ -152,7 +152,7 @@ Tensor<T, 1> conv2d_backward_bias(const Tensor<T, 4>& dy) {
   return db;
 }
 
-// --- The transposed convolution: the gradient of a convolution's input, used forwards ----------------------------------
+// --- The transposed convolution: the gradient of a convolution's input, used forwards -------------------------------
 
 // x [N, C, H, W], w [C, O/G, KH, KW], bias [O] or nullptr -> y [N, O, OH, OW]
 template <class T>

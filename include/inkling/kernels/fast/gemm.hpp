@@ -29,7 +29,7 @@ struct MatrixOut {
   void columns(Index n, Index count, Index* offsets) const { std::iota(offsets, offsets + count, n); }
 };
 
-// --- Epilogues: the last thing that happens to x = C[m, n], ... before it is written; one number or a vector of them --
+// --- Epilogues: the last thing that happens to x = C[m, n] (or a vector from there on) before it is written --------
 
 struct NoEpilogue {
   template <class V>

@@ -35,7 +35,7 @@ Tensor<T, N> linear(const Tensor<T, N>& x, const Tensor<T, 2>& w, const Tensor<s
   const Index Out = w.shape(0), In = w.shape(1);
   const T* b = bias ? bias->data() : nullptr;
   if (rows <= 3) {
-    // The embedding of a timestep: one row. Each weight is used once or twice, so packing would cost more than using it.
+    // One row: the embedding of a timestep. Each weight is used once or twice, packing it would cost more than that.
     constexpr Index piece = 64;
     const T *xs = x.data(), *ws = w.data();
     T* ys = y.data();

@@ -132,7 +132,8 @@ struct LeftTransposed {
   Index stride;
   void pack(Index m, Index rows, Index k, Index depth, T* out) const {
     if (rows == Tile<T>::rows) {
-      for (Index e = 0; e < depth; ++e) std::memcpy(out + e * rows, a + (k + e) * stride + m, sizeof(T) * Tile<T>::rows);
+      constexpr std::size_t bytes = sizeof(T) * static_cast<std::size_t>(Tile<T>::rows);
+      for (Index e = 0; e < depth; ++e) std::memcpy(out + e * Tile<T>::rows, a + (k + e) * stride + m, bytes);
       return;
     }
     for (Index e = 0; e < depth; ++e) copy_row(a + (k + e) * stride + m, rows, out + e * Tile<T>::rows);

@@ -56,7 +56,8 @@ class PatchWindow {
       for (Index n = first_image_; n <= last_image; ++n) {
         const T* image = g.x + n * g.image_stride + (c0_ + c) * g.H * g.W;
         const Index begin = n == first_image_ ? first_line_ : 0, end = n == last_image ? last_line : g.OH - 1;
-        for (Index l = 0; l < lines(begin, end); ++l, to += row_pitch_) copy_line(image, begin * g.stride - g.top + l, to);
+        for (Index l = 0; l < lines(begin, end); ++l, to += row_pitch_)
+          copy_line(image, begin * g.stride - g.top + l, to);
       }
     }
   }
