@@ -241,7 +241,7 @@ TEST_CASE("what cannot be opened") {
       const SafetensorsFile file(path);
       FAIL_CHECK("opened ", path);
     } catch (const FormatError& e) {
-      CHECK_MESSAGE(std::string(e.what()).find(part) != std::string::npos, e.what());
+      CHECK_MESSAGE(std::string(e.what()).find(part) != std::string::npos, std::string(e.what()));
     }
   };
   says(folder / "missing.safetensors", "No such file");
