@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
 #include <string>
 
@@ -95,13 +96,13 @@ int run(Work&& work) {
   try {
     return work();
   } catch (const inkling::Stopped& e) {
-    std::fprintf(stderr, "\nstopped: %s\n", e.where().c_str());
+    std::fprintf(stderr, "stopped: %s\n", e.where().c_str());
     return 130;  // as a shell reports Ctrl-C
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "\nerror: out of memory; hint: a smaller picture, or close other programs\n");
+    std::fprintf(stderr, "error: out of memory; hint: a smaller picture, or close other programs\n");
     return 1;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "\nerror: %s\n", e.what());
+    std::fprintf(stderr, "error: %s\n", e.what());
     return 1;
   }
 }

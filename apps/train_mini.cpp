@@ -33,10 +33,10 @@ struct Settings {
   std::string stage = "all";
   std::uint64_t seed = 1;
   Index judge_steps = 2800, judge_batch = 128;
-  Index clip_steps = 2500, clip_batch = 192;
-  Index vae_steps = 2400, vae_batch = 32;
-  Index unet_steps = 9000, unet_batch = 128;
-  Index latents = 180000;  // pictures encoded once for the U-Net: three variants of every scan
+  Index clip_steps = 1200, clip_batch = 192;
+  Index vae_steps = 1300, vae_batch = 32, decoder_steps = 700;
+  Index unet_steps = 5000, unet_batch = 128;
+  Index latents = 120000;  // pictures encoded once for the U-Net: two variants of every scan
   Index vocabulary = 704;  // 512 bytes, 2 special tokens, the rest merges: every word of the captions is one token
 };
 
@@ -74,6 +74,7 @@ UNetConfig unet_config() {
   c.heads = 4;
   c.cross_attention_dim = 128;
   c.norm_groups = 16;
+  c.sample_size = 8;
   return c;
 }
 
@@ -281,19 +282,8 @@ double psnr(const Tensor<float, 4>& a, const Tensor<float, 4>& b) {
   return 10 * std::log10(4 / (sum / static_cast<double>(a.size())));  // peak to peak 2
 }
 
-void train_vae(Run& run) {
-  const InkDigits& digits = run.digits();
-  AutoencoderKL<float> vae(vae_config());
-  Generator generator(run.settings.seed + 2);
-  initialize(vae, generator);
-  Trainer<AutoencoderKL<float>> trainer(vae, run.options("vae", run.settings.vae_steps, 1.5e-3));
-  const Index size = run.settings.vae_batch;
-  run.train(trainer, "vae", [&](Index step) {
-    const InkBatch batch = digits.batch(run.settings.seed + 300, step * size, size);
-    Generator noise = Generator(run.settings.seed + 301).child(static_cast<std::uint64_t>(step));
-    return autoencoder_loss(vae, batch.images, noise.randn<float>(Shape<4>{size, 4, 8, 8}), 1e-6f);
-  });
-  trainer.use_average();
+// Measures the autoencoder on digits and combinations it has not seen, sets the scaling factor, saves it.
+void finish_vae(Run& run, const std::string& stage, AutoencoderKL<float>& vae) {
   NoGrad no_grad;
   double decibels = 0, sum = 0, squares = 0, count = 0;
   std::vector<Image> pictures;
@@ -310,13 +300,63 @@ void train_vae(Run& run) {
   }
   // Rombach et al. 2022, appendix G: scale the latents to unit standard deviation.
   vae.config.scaling_factor = 1 / std::sqrt(squares / count - (sum / count) * (sum / count));
-  write_png(run.settings.work / "vae.png", plot::image_grid(pictures, 8, {}, {}));
+  write_png(run.settings.work / (stage + ".png"), plot::image_grid(pictures, 8, {}, {}));
   const fs::path folder = run.settings.out / "vae";
   fs::create_directories(folder);
   save_config(folder / "config.json", vae.config);
   save_parameters(vae, folder / "diffusion_pytorch_model.safetensors", DType::f16);
-  run.finish("vae", "reconstruction of unseen digits " + std::to_string(decibels) + " dB, scaling factor " +
+  run.finish(stage, "reconstruction of unseen digits " + std::to_string(decibels) + " dB, scaling factor " +
                         std::to_string(vae.config.scaling_factor));
+}
+
+void train_vae(Run& run) {
+  const InkDigits& digits = run.digits();
+  AutoencoderKL<float> vae(vae_config());
+  Generator generator(run.settings.seed + 2);
+  initialize(vae, generator);
+  Trainer<AutoencoderKL<float>> trainer(vae, run.options("vae", run.settings.vae_steps, 1.5e-3));
+  const Index size = run.settings.vae_batch;
+  run.train(trainer, "vae", [&](Index step) {
+    const InkBatch batch = digits.batch(run.settings.seed + 300, step * size, size);
+    Generator noise = Generator(run.settings.seed + 301).child(static_cast<std::uint64_t>(step));
+    return autoencoder_loss(vae, batch.images, noise.randn<float>(Shape<4>{size, 4, 8, 8}), 1e-6f);
+  });
+  trainer.use_average();
+  finish_vae(run, "vae", vae);
+}
+
+template <class Module, class Config>
+Module load_part(const ModelFiles& files, const std::string& part, const Config& config) {
+  Module module(config);
+  load_parameters(module, files.weights(part));
+  return module;
+}
+
+// The decoder and nothing else, for the optimiser.
+struct DecoderOnly {
+  AutoencoderKL<float>& vae;
+  template <class V>
+  void visit(V&& v) {
+    v("decoder", vae.decoder);
+    v("post_quant_conv", vae.post_quant_conv);
+  }
+};
+
+// More steps for the decoder alone, on the latents' means. The encoder stays as it is, and with it the latents that the
+// U-Net learns: the two can be trained in any order.
+void train_decoder(Run& run) {
+  const ModelFiles files(run.settings.out);
+  AutoencoderKL<float> vae = load_part<AutoencoderKL<float>>(files, "vae", files.vae_config());
+  DecoderOnly decoder{vae};
+  Trainer<DecoderOnly> trainer(decoder, run.options("decoder", run.settings.decoder_steps, 1e-3));
+  const InkDigits& digits = run.digits();
+  const Index size = run.settings.vae_batch;
+  run.train(trainer, "decoder", [&](Index step) {
+    const InkBatch batch = digits.batch(run.settings.seed + 350, step * size, size);
+    return mse_loss(vae.decode(vae.encode(Variable<float, 4>(batch.images)).mean()), batch.images);
+  });
+  trainer.use_average();
+  finish_vae(run, "decoder", vae);
 }
 
 // Every picture of the U-Net's training as latents, made once. The captions are drawn anew each time one is used.
@@ -343,13 +383,6 @@ LatentSet encode_training_set(Run& run, const AutoencoderKL<float>& vae) {
   return set;
 }
 
-template <class Module, class Config>
-Module load_part(const ModelFiles& files, const std::string& part, const Config& config) {
-  Module module(config);
-  load_parameters(module, files.weights(part));
-  return module;
-}
-
 void train_unet(Run& run) {
   const Tokenizer tokenizer = run.tokenizer();
   const fs::path out = run.settings.out;
@@ -367,7 +400,7 @@ void train_unet(Run& run) {
     if (path.find("conv2.") != path.npos || path.find("proj_out.") != path.npos || path.starts_with("conv_out."))
       p.value().fill(0);
   });
-  TrainOptions options = run.options("unet", run.settings.unet_steps, 2e-3);
+  TrainOptions options = run.options("unet", run.settings.unet_steps, 1.5e-3);
   options.warmup_steps = 300;
   Trainer<UNet<float>> trainer(model.unet, options);
   if (!trainer.finished()) {
@@ -426,12 +459,13 @@ int main(int argc, char** argv) {
   app.add_option("--out", s.out, "where the model goes (diffusers folder layout)")->capture_default_str();
   app.add_option("--work", s.work, "checkpoints, logs, loss curves and sample pictures")->capture_default_str();
   app.add_option("--stage", s.stage, "one stage only")
-      ->check(CLI::IsMember({"all", "tokenizer", "judge", "clip", "vae", "unet"}))
+      ->check(CLI::IsMember({"all", "tokenizer", "judge", "clip", "vae", "decoder", "unet"}))
       ->capture_default_str();
   app.add_option("--seed", s.seed)->capture_default_str();
   for (auto& [name, value] : std::initializer_list<std::pair<const char*, Index*>>{{"--judge-steps", &s.judge_steps},
                                                                                    {"--clip-steps", &s.clip_steps},
                                                                                    {"--vae-steps", &s.vae_steps},
+                                                                                   {"--decoder-steps", &s.decoder_steps},
                                                                                    {"--unet-steps", &s.unet_steps},
                                                                                    {"--unet-batch", &s.unet_batch},
                                                                                    {"--latents", &s.latents}})
@@ -443,6 +477,7 @@ int main(int argc, char** argv) {
                                                                      {"judge", train_judge},
                                                                      {"clip", train_clip},
                                                                      {"vae", train_vae},
+                                                                     {"decoder", train_decoder},
                                                                      {"unet", train_unet}};
     for (const auto& [name, stage] : stages)
       if ((s.stage == "all" || s.stage == name) && !run.finished(name)) stage(run);

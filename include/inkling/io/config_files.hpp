@@ -22,6 +22,7 @@ inline UNetConfig load_unet_config(const std::filesystem::path& path) {
   c.linear_projection = file.get("use_linear_projection", false);
   c.norm_groups = file.get<Index>("norm_num_groups", 32);
   c.norm_eps = file.get("norm_eps", 1e-5);
+  if (file.has("sample_size")) c.sample_size = file.size("sample_size");
   if (file.has("transformer_layers_per_block")) c.transformer_depth = file.layers("transformer_layers_per_block");
 
   c.attention_levels.clear();
@@ -181,6 +182,7 @@ inline void save_config(const std::filesystem::path& path, const UNetConfig& c) 
                            {"norm_eps", c.norm_eps},
                            {"norm_num_groups", c.norm_groups},
                            {"out_channels", c.out_channels},
+                           {"sample_size", c.sample_size},
                            {"transformer_layers_per_block", c.transformer_depth},
                            {"up_block_types", up},
                            {"use_linear_projection", c.linear_projection}};

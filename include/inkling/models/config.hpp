@@ -39,6 +39,7 @@ struct UNetConfig {
   bool linear_projection = false;  // proj_in/proj_out: 1x1 convolution (SD 1), linear (SD 2)
   Index norm_groups = 32;
   double norm_eps = 1e-5;  // in residual blocks; the spatial transformer's norm always has 1e-6
+  Index sample_size = 64;  // side of the latents in training: what to paint where no size is asked for; 64 is 512 pixels
 
   Index levels() const { return static_cast<Index>(block_out_channels.size()); }
   Index time_embed_dim() const { return 4 * block_out_channels.at(0); }  // DDPM: sinusoid -> 4x wide -> 4x wide

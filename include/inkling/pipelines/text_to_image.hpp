@@ -1,14 +1,17 @@
 // Text to image: prompt -> tokens -> context -> denoising steps on latents -> picture.
 #pragma once
+#include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "inkling/core/progress.hpp"
 #include "inkling/core/random.hpp"
-#include "inkling/diffusion/guidance.hpp"
 #include "inkling/diffusion/sampler.hpp"
 #include "inkling/pipelines/attention_maps.hpp"
+#include "inkling/pipelines/denoise.hpp"
 #include "inkling/pipelines/stable_diffusion.hpp"
 
 namespace inkling {
@@ -23,16 +26,6 @@ struct TextToImageOptions {
   bool attention_maps = false;
   bool keep_latents = false;  // every x_t, in the result
 };
-
-// What a callback sees after each step. The tensors live until it returns.
-struct DenoisingStep {
-  Index step, steps;              // 1..steps
-  double t;                       // the timestep just left
-  const Tensor<float, 4>& x_t;    // latents now
-  const Tensor<float, 4>& x0;     // the clean latents that the network expects in the end
-};
-// Returning false stops the work, which then throws Stopped.
-using StepCallback = std::function<bool(const DenoisingStep&)>;
 
 struct StageSeconds {
   double text = 0, denoise = 0, decode = 0;
@@ -49,36 +42,51 @@ struct TextToImageResult {
   StageSeconds seconds;
 };
 
+// Width and height that a model can paint: `unit` is 8 for Stable Diffusion, where a latent pixel is 8 x 8 pixels.
+// Models with a smaller autoencoder keep to 8, so that their latents can be halved by the levels of the U-Net, too.
+inline void check_picture_side(const char* name, Index value, Index unit = 8) {
+  constexpr Index most = 8192;  // 64 times the pixels of 1024: nothing beyond fits into any memory
+  if (value < unit || value > most || value % unit != 0)
+    throw ConfigError(name,
+                      "a multiple of " + std::to_string(unit) + " from " + std::to_string(unit) + " to " +
+                          std::to_string(most),
+                      std::to_string(value),
+                      "the nearest is " + std::to_string(value >= most ? most
+                                                                       : std::max(unit, (value + unit / 2) / unit * unit)));
+}
+
 namespace detail {
 
 inline void check(const StableDiffusion& model, TextToImageOptions& o) {
-  const auto side = [&](Index& value, const char* name) {
-    if (value == 0) value = model.default_size;
-    const Index unit = model.pixels_per_latent();
-    constexpr Index most = 8192;  // 64 times the pixels of 1024: nothing beyond fits into any memory
-    if (value < unit || value > most || value % unit != 0)
-      throw ConfigError(name, "a multiple of " + std::to_string(unit) + " from " + std::to_string(unit) + " to " +
-                                  std::to_string(most),
-                        std::to_string(value),
-                        "the nearest is " + std::to_string(std::clamp((value + unit / 2) / unit * unit, unit, most)));
-  };
-  side(o.width, "width");
-  side(o.height, "height");
+  const Index unit = std::max<Index>(8, model.pixels_per_latent());
+  if (o.width == 0) o.width = model.default_size;
+  if (o.height == 0) o.height = model.default_size;
+  check_picture_side("width", o.width, unit);
+  check_picture_side("height", o.height, unit);
   check_guidance_scale(o.guidance);
 }
 
-// Two prompts to one batch of ids [2, L]: what to move away from, and what to move to.
-inline Tensor<std::int64_t, 2> tokenize_pair(const StableDiffusion& model, const TextToImageOptions& o,
-                                             std::string& notice) {
+// ids [N, L]
+inline Tensor<std::int64_t, 2> tokenize(const StableDiffusion& model, const std::vector<std::string>& texts,
+                                        std::string& notice) {
   const Index length = model.text_encoder.config().max_positions;
-  Tensor<std::int64_t, 2> ids({2, length}, uninitialized);
+  Tensor<std::int64_t, 2> ids({static_cast<Index>(texts.size()), length}, uninitialized);
   Index row = 0;
-  for (const std::string* text : {&o.negative_prompt, &o.prompt}) {
-    const Encoded encoded = model.tokenizer.encode_padded(*text, length);
+  for (const std::string& text : texts) {
+    const Encoded encoded = model.tokenizer.encode_padded(text, length);
     std::copy(encoded.ids.begin(), encoded.ids.end(), &ids(row++, 0));
     if (encoded.truncated) notice += (notice.empty() ? "" : "\n") + truncation_notice(encoded);
   }
   return ids;
+}
+
+inline Shape<4> latent_shape(const StableDiffusion& model, const TextToImageOptions& o) {
+  const Index unit = model.pixels_per_latent();
+  return {1, model.unet.config.out_channels, o.height / unit, o.width / unit};
+}
+
+inline void scale_in_place(Tensor<float, 4>& x, double factor) {
+  for (float& v : x) v *= static_cast<float>(factor);
 }
 
 class Stopwatch {
@@ -104,55 +112,77 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
   detail::Stopwatch watch;
 
   // Everything that can be wrong is found before the long work starts.
-  const NoiseSchedule schedule(model.schedule);
-  const auto sampler = make_sampler<float>(options.sampler, schedule, model.sampler, options.steps);
-  const Index unit = model.pixels_per_latent();
-  const Shape<4> latent_shape{1, model.vae.config.latent_channels, options.height / unit, options.width / unit};
+  const auto sampler =
+      make_sampler<float>(options.sampler, NoiseSchedule(model.schedule), model.sampler, options.steps);
+  const Shape<4> latent_shape = detail::latent_shape(model, options);
   Generator generator(options.seed);
   result.noise = noise ? *noise : generator.randn<float>(latent_shape);
   require_shape(result.noise.shape(), latent_shape, "text_to_image noise");
 
-  result.tokens = detail::tokenize_pair(model, options, result.notice);
+  result.tokens = detail::tokenize(model, {options.negative_prompt, options.prompt}, result.notice);
   result.context = model.encode_text(result.tokens);  // [2, L, D]
   result.seconds.text = watch.lap();
 
-  const bool guided = options.guidance != 1.0;
-  const Variable<float, 3> context(guided ? result.context : kernels::slice(result.context, 0, 1, 2));
   std::optional<AttentionMaps> maps;
   std::optional<Observation<float>> observation;
   if (options.attention_maps) {
     maps.emplace(model.unet, result.context.shape(1), latent_shape[2], latent_shape[3]);
     observation.emplace(maps->observer());
   }
-  const NoiseSource<float> more_noise = [&](const Shape<4>& shape) { return generator.randn<float>(shape); };
-
   Tensor<float, 4> x = result.noise;
-  for (float& v : x) v *= static_cast<float>(sampler->init_noise_sigma());
-  for (Index i = 0; i < sampler->calls(); ++i) {
-    const double t = sampler->timesteps()[static_cast<std::size_t>(i)];
-    const Tensor<float, 4> input = sampler->scale_model_input(x, i);
-    // The same latents twice, once for each prompt: [2, 4, h, w]
-    const Variable<float, 4> batch(guided ? kernels::concat(input, input, 0) : input);
-    const Tensor<float, 1> times({batch.shape(0)}, static_cast<float>(t));
-    Tensor<float, 4> prediction = model.unet.forward(batch, times, context).value();
-    if (guided) prediction = classifier_free_guidance(prediction, options.guidance);
-    StepResult<float> step = sampler->step(prediction, i, x, more_noise);
-    x = std::move(step.x_prev);
-    for (float v : x)
-      if (!std::isfinite(v))
-        throw Error("denoising step " + std::to_string(i + 1), "finite latents", "infinities or NaN",
-                    "broken weights, or a guidance scale far too large");
-    if (options.keep_latents) result.latents.push_back(x);
-    if (callback && !callback({i + 1, sampler->calls(), t, x, step.x0})) throw Stopped("text_to_image");
-  }
-  if (!options.keep_latents) result.latents.push_back(x);
+  detail::scale_in_place(x, sampler->init_noise_sigma());
+  x = denoise(
+      model.unet, *sampler, std::move(x), result.context, options.guidance,
+      [&](const Shape<4>& shape) { return generator.randn<float>(shape); },
+      [&](const DenoisingStep& step) {
+        if (options.keep_latents) result.latents.push_back(step.x_t);
+        return !callback || callback(step);
+      });
   observation.reset();
   if (maps) result.attention = maps->average();
   result.seconds.denoise = watch.lap();
 
   result.image = model.decode(x);
   result.seconds.decode = watch.lap();
+  if (!options.keep_latents) result.latents.push_back(std::move(x));
   return result;
+}
+
+struct PromptAndSeed {
+  std::string prompt;
+  std::uint64_t seed = 0;
+};
+
+// Many prompts at once, which takes less time for each. Every picture is the one that text_to_image paints for its
+// prompt and seed, to rounding. Of the options, prompt, seed and the two extras are not read. -> [N, 3, H, W]
+inline Tensor<float, 4> text_to_image_batch(const StableDiffusion& model, const std::vector<PromptAndSeed>& prompts,
+                                            TextToImageOptions options, const StepCallback& callback = {}) {
+  if (prompts.empty()) throw ConfigError("text_to_image_batch", "at least one prompt", "none");
+  detail::check(model, options);
+  const auto sampler =
+      make_sampler<float>(options.sampler, NoiseSchedule(model.schedule), model.sampler, options.steps);
+  std::vector<std::string> texts(prompts.size(), options.negative_prompt);
+  std::vector<Generator> generators;  // one a picture, as if each were painted alone
+  for (const PromptAndSeed& p : prompts) {
+    texts.push_back(p.prompt);
+    generators.emplace_back(p.seed);
+  }
+  const NoiseSource<float> noise = [&](const Shape<4>& shape) {
+    Tensor<float, 4> all(shape, uninitialized);
+    float* out = all.data();
+    for (Generator& g : generators) {
+      const Tensor<float, 4> one = g.randn<float>(Shape<4>{1, shape[1], shape[2], shape[3]});
+      out = std::copy(one.begin(), one.end(), out);
+    }
+    return all;
+  };
+  std::string notice;
+  const Tensor<float, 3> context = model.encode_text(detail::tokenize(model, texts, notice));  // [2N, L, D]
+  Shape<4> shape = detail::latent_shape(model, options);
+  shape[0] = static_cast<Index>(prompts.size());
+  Tensor<float, 4> x = noise(shape);
+  detail::scale_in_place(x, sampler->init_noise_sigma());
+  return model.decode(denoise(model.unet, *sampler, std::move(x), context, options.guidance, noise, callback));
 }
 
 }  // namespace inkling

@@ -1,0 +1,3 @@
+// The two commands that run networks, in one file so that these are compiled once.
+#include "evaluate.hpp"
+#include "txt2img.hpp"
