@@ -53,7 +53,9 @@ std::vector<Index> model_shape(std::vector<Index> shape, WeightChange change) {
 NamedShapes check_bijection(const NamedShapes& stored, const NameMap& names, std::size_t ignored) {
   NamedShapes model;
   std::size_t not_read = 0;
-  for (const auto& [name, shape] : stored) {
+  for (const auto& item : stored) {
+    const auto& name = item.first;  // clang 14 captures no structured bindings
+    const auto& shape = item.second;
     const std::vector<MappedName> to = names.to_diffusers(name);
     REQUIRE_MESSAGE(!to.empty(), name);
     std::set<Index> thirds;
@@ -86,7 +88,9 @@ NamedShapes parameters(Module& module) {
   return out;
 }
 void check_same(const NamedShapes& model, const NamedShapes& file) {
-  for (const auto& [name, shape] : model) {
+  for (const auto& item : model) {
+    const auto& name = item.first;  // clang 14 captures no structured bindings
+    const auto& shape = item.second;
     CAPTURE(name);
     REQUIRE(file.contains(name));
     CHECK(to_string(std::span<const Index>(shape)) == to_string(std::span<const Index>(file.at(name))));
@@ -102,7 +106,9 @@ TEST_CASE("data: U-Net names of real checkpoints map to the model and back, and 
   const std::map<std::string, UNetConfig> lists{{"UNET-v1-SD.txt", UNetConfig::sd15()},
                                                 {"UNET-v1-Inpainting.txt", inpainting},
                                                 {"UNET-v2-SD.txt", UNetConfig::sd21()}};
-  for (const auto& [list, expected] : lists) {
+  for (const auto& item : lists) {
+    const auto& list = item.first;
+    const auto& expected = item.second;
     CAPTURE(list);
     const NamedShapes stored = read_list(data_dir() / "sd_keys" / list);
     const UNetConfig config = detect_unet_config(stored);
@@ -192,7 +198,9 @@ TEST_CASE("name rules follow any config") {
   const NamedShapes ours = parameters(model);
   const NameMap names = unet_names(config);
   NamedShapes stored;
-  for (const auto& [name, shape] : ours) {
+  for (const auto& item : ours) {
+    const auto& name = item.first;
+    const auto& shape = item.second;
     const auto to = names.to_compvis(name);
     REQUIRE_MESSAGE(to.has_value(), name);
     CHECK(stored.emplace(to->name, shape).second);
