@@ -56,9 +56,12 @@ out=$root/out
 mkdir -p "$out"
 echo
 echo "painting: $prompt"
+# The small model paints 32 x 32 pixels: enlarged, unless the caller says how.
+scale=(--scale 8)
+if [[ " $* " == *" --scale"* ]]; then scale=(); fi
 begin=$(date +%s%N)
 "$root/build/inkling" txt2img --model "$model" --prompt "$prompt" --out "$out/picture.png" \
-  --save-steps "$out/steps.png" --attention-maps "$out/attention.png" "$@"
+  --save-steps "$out/steps.png" --attention-maps "$out/attention.png" "${scale[@]}" "$@"
 end=$(date +%s%N)
 awk -v t=$(((end - begin) / 1000000)) 'BEGIN {printf "%-12s%7.1f s\n\n", "paint", t / 1000}'
 for file in picture.png steps.png attention.png; do
