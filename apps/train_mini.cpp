@@ -35,7 +35,7 @@ struct Settings {
   Index judge_steps = 2800, judge_batch = 128;
   Index clip_steps = 1200, clip_batch = 192;
   Index vae_steps = 1300, vae_batch = 32, decoder_steps = 700;
-  Index unet_steps = 5000, unet_batch = 128;
+  Index unet_steps = 7000, unet_batch = 64;
   Index latents = 120000;  // pictures encoded once for the U-Net: two variants of every scan
   Index vocabulary = 704;  // 512 bytes, 2 special tokens, the rest merges: every word of the captions is one token
 };
@@ -68,8 +68,8 @@ AutoencoderKLConfig vae_config() {
 }
 UNetConfig unet_config() {
   UNetConfig c;
-  c.block_out_channels = {64, 128};  // 8x8 -> 4x4
-  c.layers_per_block = 2;
+  c.block_out_channels = {64, 112};  // 8x8 -> 4x4; 112 and not 128, so that the whole model stays below 12 MB
+  c.layers_per_block = 1;
   c.attention_levels = {true, true};
   c.heads = 4;
   c.cross_attention_dim = 128;
@@ -425,7 +425,7 @@ void train_unet(Run& run) {
           return objective(model.unet, x0, context, g.randn<float>(Shape<4>{batch, 4, 8, 8}), timesteps);
         },
         [&](Index step) {
-          if (step % 1000 != 0 && step != run.settings.unet_steps) return;
+          if (step % 500 != 0 && step != run.settings.unet_steps) return;
           std::vector<Image> pictures;
           std::vector<std::string> captions;
           for (std::uint64_t i = 0; i < 10; ++i) {
