@@ -1,5 +1,6 @@
 // Pictures: what is written comes back, the parameters in them too, and no damaged picture does more than raise an
 // error.
+// test: sanitized
 #include <doctest/doctest.h>
 
 #include <fstream>

@@ -1,5 +1,6 @@
 // safetensors: what is written comes back, every type converts as it should, and no file, however damaged, does more
 // than raise one clear line.
+// test: sanitized
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
