@@ -152,7 +152,7 @@ inline std::string said(const Judged& j) {
   return std::string(name(j.ink)) + " " + std::string(digit_word(j.digit)) + " on " + std::string(name(j.background));
 }
 
-inline int evaluate(const Evaluate& s) {
+int evaluate(const Evaluate& s) {
   const std::uint64_t seed = seed_from(s.seed);
   use_threads(s.threads);
   if (s.count < 1 || s.count > 1'000'000)

@@ -153,7 +153,7 @@ inline void write_dump(const fs::path& path, const TextToImageResult& r, const s
                      {"rows of tokens and context", "negative prompt, prompt"}});
 }
 
-inline int txt2img(const Txt2Img& s) {
+int txt2img(const Txt2Img& s) {
   const std::uint64_t seed = seed_from(s.seed);
   use_threads(s.threads);
   check_before_loading(s);
