@@ -34,7 +34,12 @@ inline void fill_tensor(const std::string& salt, const std::string& name, const 
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     z ^= z >> 31;
     const float u = static_cast<float>(z >> 40) * 0x1p-23f - 1.0f;
-    w[i] = gain ? 1.0f + 0.1f * u : b * u;
+    if (gain) {
+      const volatile float scaled = 0.1f * u;  // rounded by itself, as in the formula: never a fused multiply-add
+      w[i] = 1.0f + scaled;
+    } else {
+      w[i] = b * u;
+    }
   });
 }
 
