@@ -17,7 +17,7 @@ using namespace inkling_test;
 
 namespace {
 
-std::mt19937 generator(20220825);  // seeded: every run tries the same cases
+std::mt19937 generator;
 
 template <class T, std::size_t N>
 Tensor<T, N> random(const Shape<N>& shape, double low = -1, double high = 1) {
@@ -50,6 +50,9 @@ double largest(const Tensor<double, N>& x) {
 
 // The largest errors, and how much of its tolerance each used up.
 struct Margins {
+  // Every test case starts from the same seed, so that it tries the same operands alone and among others.
+  Margins() { generator.seed(20220825); }
+
   std::map<std::string, std::array<double, 2>> worst;
   template <class T>
   void print(const char* what) const {
@@ -331,7 +334,9 @@ TEST_CASE_TEMPLATE("random: activations", T, float, double) {
     for (const Index n : {0, 1, 2, 7, 17, 33, 65, 1000, 40001})
       for (const double range : {0.001, 1.0, 6.0}) {
         const auto x = random<T>(Shape<2>{1, n}, -range, range), dy = random<T>(Shape<2>{1, n});
-        agree(m, name, F::activation(kind, x), R::activation(kind, wide(x)), roundings);
+        // x (1 + erf x) loses digits where the two cancel, but never more than x has.
+        const auto expected = R::activation(kind, wide(x));
+        agree(m, name, F::activation(kind, x), expected, roundings, std::max(range, largest(expected)));
         agree(m, name + " backward", F::activation_backward(kind, dy, x),
               R::activation_backward(kind, wide(dy), wide(x)), roundings,
               kind == Activation::exp ? std::exp(range) : 1.2);  // no other slope exceeds 1.13
@@ -469,11 +474,11 @@ TEST_CASE_TEMPLATE("random: resampling", T, float, double) {
   }
   // Equal values: the first one wins; a NaN is never hidden by a number.
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  const Tensor<T, 4> flat(Shape<4>{1, 1, 2, 4}, {T(5), T(5), nan, T(1), T(5), T(5), T(2), T(3)});
+  const Tensor<T, 4> flat(Shape<4>{1, 1, 2, 4}, {T(5), T(5), T(1), nan, T(5), T(5), T(2), T(3)});
   for (const auto& r : {R::max_pool(flat, PoolOptions{}), F::max_pool(flat, PoolOptions{})}) {
     CHECK(r.argmax(0, 0, 0, 0) == 0);
     CHECK(std::isnan(r.y(0, 0, 0, 1)));
-    CHECK(r.argmax(0, 0, 0, 1) == 2);
+    CHECK(r.argmax(0, 0, 0, 1) == 3);
   }
   m.print<T>("resampling");
 }
