@@ -16,8 +16,9 @@
 //   three loops i, j, k                                       1.9            2.7             0.3
 //   i, k, j: vectors along the rows of B and C                 28             34               5
 //   8 x 48 of C in registers, operands where they lie          95            104              21
-//   packed panels, so that long rows cost no cache misses      92            102              94
-//   tiles of C and the next panels fetched ahead               97            105              93
+//   packed panels, so that long rows cost no cache misses      92            102              92
+//   tiles of C and the next panels fetched ahead               97            104              92
+// The machine was busy with other work: differences below 5 mean nothing.
 // bench/bench_kernels.cpp measures these and the shapes of real networks.
 #pragma once
 #include "inkling/kernels/fast/pack.hpp"  // first
