@@ -716,8 +716,10 @@ TEST_CASE("training: ends, limits, strange words") {
   CHECK_THROWS_AS((void)train_bpe({{"ab", -1}}, 600), ConfigError);
   CHECK_THROWS_AS((void)train_bpe({{"ab", INT64_MAX}, {"bc", INT64_MAX}}, 600), ConfigError);
   // Text that spells the mark must not become it.
-  const Tokenizer t(train_bpe({{"x</w>", 50}, {"</w></w>", 50}, {"<|endoftext|>", 50}}, 600, 1));
+  const Tokenizer t(train_bpe({{"x</w>", 50}, {"</w>y", 50}, {"</w>z", 50}, {"<|endoftext|>", 50}}, 600, 1));
   CHECK(t.decode(t.encode("x </w> y")) == "x </ w > y ");
+  for (const auto& merge : t.vocabulary().merges)
+    CHECK((merge.first + merge.second).ends_with("</w>") == merge.second.ends_with("</w>"));
   WordCounts counts;
   count_words("A <|endoftext|> a B", counts);
   CHECK(counts == WordCounts{{"a", 2}, {"b", 1}});
