@@ -213,6 +213,31 @@ TEST_CASE("the pool hands a freed block to the next tensor of about that size") 
   pool.release();
 }
 
+TEST_CASE("a new block displaces waiting ones that nobody wants") {
+  MemoryPool& pool = MemoryPool::instance();
+  pool.release();
+  CHECK(pool.waiting() == 0);
+  constexpr std::size_t MiB = std::size_t{1} << 20;
+  pool.set_limit(8 * MiB);
+  const auto wait = [&](std::size_t bytes) { pool.deallocate(pool.allocate(bytes), bytes); };
+  void* first = pool.allocate(3 * MiB);
+  wait(MiB);
+  pool.deallocate(first, 3 * MiB);
+  CHECK(pool.waiting() == 4 * MiB);
+  void* fits = pool.allocate(4 * MiB);
+  CHECK(pool.waiting() == 4 * MiB);
+  void* larger = pool.allocate(6 * MiB);  // the block of 3 MiB has to go, the one of 1 MiB may stay
+  CHECK(pool.waiting() == MiB);
+  void* too_large = pool.allocate(9 * MiB);
+  CHECK(pool.waiting() == 0);
+  pool.deallocate(fits, 4 * MiB);
+  pool.deallocate(larger, 6 * MiB);  // 10 MiB would wait: goes back to the system
+  CHECK(pool.waiting() == 4 * MiB);
+  pool.deallocate(too_large, 9 * MiB);
+  pool.set_limit(std::size_t{512} * MiB);
+  pool.release();
+}
+
 TEST_CASE("the pool's blocks are aligned and large enough at every size") {
   MemoryPool& pool = MemoryPool::instance();
   for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{64}, MemoryPool::smallest - 1,

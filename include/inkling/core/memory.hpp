@@ -39,6 +39,7 @@ class MemoryPool {
         held_ -= b.bytes;
         return p;
       }
+      make_room(b.bytes);
     }
     if (void* p = std::aligned_alloc(alignment, b.bytes)) return p;
     release();  // what waits here may be what is missing
@@ -72,6 +73,11 @@ class MemoryPool {
     held_ = 0;
   }
 
+  // How many bytes wait for reuse now.
+  std::size_t waiting() noexcept {
+    std::lock_guard lock(mutex_);
+    return held_;
+  }
   // How many bytes may wait for reuse (default 512 MiB); 0 turns the pool off.
   void set_limit(std::size_t bytes) {
     limit_ = bytes;
@@ -82,6 +88,15 @@ class MemoryPool {
   struct Bucket {
     std::size_t index, bytes;
   };
+  // A new block displaces waiting ones, the largest first, until it and they stay under the limit: a network whose
+  // tensors grow from layer to layer would otherwise hold the blocks of its early layers to the end.
+  void make_room(std::size_t bytes) noexcept {
+    for (std::size_t i = free_.size(); i-- > 0 && held_ > 0 && held_ + bytes > limit_;)
+      for (auto& list = free_[i]; !list.empty() && held_ + bytes > limit_; list.pop_back()) {
+        std::free(list.back());
+        held_ -= (i % 8 + 9) << (i / 8 - 4);  // bucket() backwards
+      }
+  }
   // Sizes are rounded up to the next of eight steps an octave, so at most 1/8 of a block is unused.
   static Bucket bucket(std::size_t bytes) {
     const std::size_t octave = std::bit_width(bytes - 1);  // bytes <= 2^octave
