@@ -174,15 +174,25 @@ void with_function(Activation kind, Body&& body) {
   throw ConfigError("activation", "a known function", std::to_string(static_cast<int>(kind)));
 }
 
+// The loops know nothing of a tensor's rank, so that ten functions are compiled once and not for every rank.
+template <class T>
+void map_function(Activation kind, Index n, const T* x, T* y) {
+  with_function(kind, [&](auto f) { parallel_map(n, 4, y, [f](const Vec<T>& v) { return f.y(v); }, x); });
+}
+template <class T>
+void map_slope(Activation kind, Index n, const T* dy, const T* x, T* dx) {
+  with_function(kind, [&](auto f) {
+    parallel_map(n, 6, dx, [f](const Vec<T>& d, const Vec<T>& v) { return d * f.slope(v); }, dy, x);
+  });
+}
+
 }  // namespace functions
 
 // y = f(x)
 template <class T, std::size_t N>
 Tensor<T, N> activation(Activation kind, const Tensor<T, N>& x) {
   Tensor<T, N> y(x.shape(), uninitialized);
-  functions::with_function(kind, [&](auto f) {
-    parallel_map(x.size(), 4, y.data(), [f](const Vec<T>& v) { return f.y(v); }, x.data());
-  });
+  functions::map_function(kind, x.size(), x.data(), y.data());
   return y;
 }
 
@@ -191,11 +201,7 @@ template <class T, std::size_t N>
 Tensor<T, N> activation_backward(Activation kind, const Tensor<T, N>& dy, const Tensor<T, N>& x) {
   require_shape(dy.shape(), x.shape(), "activation_backward");
   Tensor<T, N> dx(x.shape(), uninitialized);
-  functions::with_function(kind, [&](auto f) {
-    parallel_map(
-        x.size(), 6, dx.data(), [f](const Vec<T>& d, const Vec<T>& v) { return d * f.slope(v); }, dy.data(),
-        x.data());
-  });
+  functions::map_slope(kind, x.size(), dy.data(), x.data(), dx.data());
   return dx;
 }
 

@@ -1,82 +1,11 @@
-// Arithmetic element by element, and moving elements around. Nothing broadcasts unless the name says so.
+// Scaling, sums, and moving elements around; arithmetic on two tensors stands in binary.hpp.
 // All of it is bounded by memory: what counts is to read in order and to keep every thread busy.
 #pragma once
-#include <numeric>
-
-#include "inkling/core/tensor.hpp"
-#include "inkling/kernels/fast/vector.hpp"
-#include "inkling/kernels/options.hpp"
+#include "inkling/kernels/fast/binary.hpp"
 
 namespace inkling::kernels::fast {
 
 namespace elementwise_detail {
-
-// body(f) with f(a, b) = a op b
-template <class V, class Body>
-void with_operation(Binary op, Body&& body) {
-  switch (op) {
-    case Binary::add: return body([](const V& a, const V& b) { return a + b; });
-    case Binary::sub: return body([](const V& a, const V& b) { return a - b; });
-    case Binary::mul: return body([](const V& a, const V& b) { return a * b; });
-    case Binary::div: return body([](const V& a, const V& b) { return a / b; });
-  }
-  throw ConfigError("binary", "a known operation", std::to_string(static_cast<int>(op)));
-}
-// body(da, db) with da(dy, b) = dy d(a op b)/da and db(dy, a, b) = dy d(a op b)/db
-template <class V, class Body>
-void with_slopes(Binary op, Body&& body) {
-  const auto same = [](const V& dy, const V&) { return dy; };
-  switch (op) {
-    case Binary::add: return body(same, [](const V& dy, const V&, const V&) { return dy; });
-    case Binary::sub: return body(same, [](const V& dy, const V&, const V&) { return -dy; });
-    case Binary::mul:
-      return body([](const V& dy, const V& b) { return dy * b; },
-                  [](const V& dy, const V& a, const V&) { return dy * a; });
-    case Binary::div:
-      return body([](const V& dy, const V& b) { return dy / b; },
-                  [](const V& dy, const V& a, const V& b) { return -(dy * a) / (b * b); });
-  }
-  throw ConfigError("binary_backward", "a known operation", std::to_string(static_cast<int>(op)));
-}
-
-// A broadcast as rows of a: b is either one number for a whole row or another row of the same length.
-struct BroadcastRows {
-  Index length = 1;        // of a row: the longest run of trailing dimensions along which b is repeated, or is not
-  bool repeated = false;   // one number of b for the row
-  std::vector<Index> start;  // where in b each row begins
-};
-template <std::size_t N, std::size_t M>
-BroadcastRows broadcast_rows(const Shape<N>& a, const Shape<M>& b) {
-  Shape<N> wide{};  // b with ones in front
-  for (std::size_t d = 0; d < N; ++d) wide[d] = d + M < N ? 1 : b[d + M - N];
-  BroadcastRows r;
-  std::size_t d = N;
-  while (d > 0 && a[d - 1] == 1) --d;
-  r.repeated = d > 0 && wide[d - 1] == 1;
-  for (; d > 0 && (a[d - 1] == 1 || (wide[d - 1] == 1) == r.repeated); --d) r.length *= a[d - 1];
-  Shape<N> stride{};  // of b, zero where it is repeated
-  Index step = 1, rows = 1;
-  for (std::size_t e = N; e-- > 0; step *= wide[e]) stride[e] = wide[e] == 1 ? 0 : step;
-  for (std::size_t e = 0; e < d; ++e) rows *= a[e];
-  r.start.resize(static_cast<std::size_t>(rows));
-  for (Index i = 0; i < rows; ++i) {
-    Index at = 0, rest = i;
-    for (std::size_t e = d; e-- > 0; rest /= a[e]) at += rest % a[e] * stride[e];
-    r.start[static_cast<std::size_t>(i)] = at;
-  }
-  return r;
-}
-
-// body(i, count, j): for every piece of every row, elements i..i+count-1 of a meet those of b from j on (or b[j] alone).
-template <class Body>
-void for_each_piece(const BroadcastRows& r, Body&& body) {
-  const Index pieces = (r.length + piece_size - 1) / piece_size;
-  parallel_for(static_cast<Index>(r.start.size()) * pieces, std::min(r.length, piece_size), [&](Index p) {
-    const Index row = p / pieces, at = p % pieces * piece_size;
-    body(row * r.length + at, std::min(piece_size, r.length - at),
-         r.start[static_cast<std::size_t>(row)] + (r.repeated ? 0 : at));
-  });
-}
 
 // `rows` pieces of `size` elements each, from one spacing to another.
 template <class T>
@@ -90,84 +19,6 @@ void copy_rows(Index rows, Index size, const T* from, Index from_step, T* to, In
 
 }  // namespace elementwise_detail
 
-// a, b [...] -> y [...]
-template <class T, std::size_t N>
-Tensor<T, N> binary(Binary op, const Tensor<T, N>& a, const Tensor<T, N>& b) {
-  require_shape(b.shape(), a.shape(), "binary", "binary_broadcast repeats the second operand");
-  Tensor<T, N> y(a.shape(), uninitialized);
-  elementwise_detail::with_operation<Vec<T>>(
-      op, [&](auto f) { parallel_map(a.size(), 1, y.data(), f, a.data(), b.data()); });
-  return y;
-}
-
-// a [N dimensions], b [M dimensions, M <= N] -> y shaped as a
-template <class T, std::size_t N, std::size_t M>
-Tensor<T, N> binary_broadcast(Binary op, const Tensor<T, N>& a, const Tensor<T, M>& b) {
-  require_broadcast(a.shape(), b.shape());
-  Tensor<T, N> y(a.shape(), uninitialized);
-  const auto rows = elementwise_detail::broadcast_rows(a.shape(), b.shape());
-  elementwise_detail::with_operation<Vec<T>>(op, [&](auto f) {
-    elementwise_detail::for_each_piece(rows, [&](Index i, Index count, Index j) {
-      if (rows.repeated)
-        map(count, y.data() + i, [f, s = Vec<T>(b.data()[j])](const Vec<T>& v) { return f(v, s); }, a.data() + i);
-      else
-        map(count, y.data() + i, f, a.data() + i, b.data() + j);
-    });
-  });
-  return y;
-}
-// An element of b was used often and learns from every use: db sums over the dimensions along which b was repeated.
-// dy shaped as a -> da shaped as a, db shaped as b
-template <class T, std::size_t N, std::size_t M>
-BroadcastGradients<T, N, M> binary_broadcast_backward(Binary op, const Tensor<T, N>& dy, const Tensor<T, N>& a,
-                                                      const Tensor<T, M>& b) {
-  require_broadcast(a.shape(), b.shape(), "binary_broadcast_backward");
-  require_shape(dy.shape(), a.shape(), "binary_broadcast_backward");
-  BroadcastGradients<T, N, M> d{Tensor<T, N>(a.shape(), uninitialized), Tensor<T, M>(b.shape())};
-  const auto rows = elementwise_detail::broadcast_rows(a.shape(), b.shape());
-  const Index length = rows.length, count = static_cast<Index>(rows.start.size());
-  elementwise_detail::with_slopes<Vec<T>>(op, [&](auto da, auto) {
-    elementwise_detail::for_each_piece(rows, [&](Index i, Index n, Index j) {
-      if (rows.repeated)
-        map(n, d.da.data() + i, [da, s = Vec<T>(b.data()[j])](const Vec<T>& v) { return da(v, s); }, dy.data() + i);
-      else
-        map(n, d.da.data() + i, da, dy.data() + i, b.data() + j);
-    });
-  });
-  // The rows of a sorted by where in b they stand: those of part k are order[first[k]] .. order[first[k + 1] - 1].
-  const Index part = rows.repeated ? 1 : length, parts = part > 0 ? b.size() / part : 0;
-  std::vector<Index> first(static_cast<std::size_t>(parts) + 1), order(rows.start.size());
-  for (Index start : rows.start) ++first[static_cast<std::size_t>(start / part) + 1];
-  std::partial_sum(first.begin(), first.end(), first.begin());
-  std::vector<Index> next(first.begin(), first.end() - 1);
-  for (Index row = 0; row < count; ++row)
-    order[static_cast<std::size_t>(next[static_cast<std::size_t>(rows.start[static_cast<std::size_t>(row)] / part)]++)] =
-        row;
-  elementwise_detail::with_slopes<Vec<T>>(op, [&](auto, auto db) {
-    parallel_for(parts, 4 * a.size() / std::max<Index>(1, parts), [&](Index k) {
-      const Index* which = order.data() + first[static_cast<std::size_t>(k)];
-      const Index uses = first[static_cast<std::size_t>(k) + 1] - first[static_cast<std::size_t>(k)];
-      const T* bp = b.data() + k * part;
-      if (rows.repeated) {
-        double sum = 0;
-        for (Index i = 0; i < uses; ++i)
-          sum += sum_of<T>(length, [&, s = Vec<T>(*bp)](const Vec<T>& v, const Vec<T>& x) { return db(v, x, s); },
-                           dy.data() + which[i] * length, a.data() + which[i] * length);
-        d.db.data()[k] = static_cast<T>(sum);
-      } else {
-        sum_rows(uses, length, d.db.data() + k * part, [&](Index i, Index begin, Index n, T* to) {
-          const Index at = which[i] * length + begin;
-          map(
-              n, to,
-              [&](const Vec<T>& s, const Vec<T>& v, const Vec<T>& x, const Vec<T>& y) { return s + db(v, x, y); }, to,
-              dy.data() + at, a.data() + at, bp + begin);
-        });
-      }
-    });
-  });
-  return d;
-}
-
 // x [...] -> y without the axis
 template <class T, std::size_t N>
 Tensor<T, N - 1> sum(const Tensor<T, N>& x, Index axis) {
@@ -176,10 +27,12 @@ Tensor<T, N - 1> sum(const Tensor<T, N>& x, Index axis) {
   parallel_for(v.outer, v.length * v.inner, [&](Index o) {
     const T* xo = x.data() + o * v.length * v.inner;
     if (v.inner == 1)
-      y.data()[o] = static_cast<T>(sum_of<T>(v.length, [](const Vec<T>& e) { return e; }, xo));
+      y.data()[o] = static_cast<T>(sum_of<T>(
+          v.length, [](const Vec<T>& e) { return e; }, xo));
     else
       sum_rows(v.length, v.inner, y.data() + o * v.inner, [&](Index r, Index begin, Index count, T* to) {
-        map(count, to, [](const Vec<T>& s, const Vec<T>& e) { return s + e; }, to, xo + r * v.inner + begin);
+        map(
+            count, to, [](const Vec<T>& s, const Vec<T>& e) { return s + e; }, to, xo + r * v.inner + begin);
       });
   });
   return y;
@@ -204,7 +57,8 @@ Tensor<T, N> sum_backward(const Tensor<T, N - 1>& dy, const Shape<N>& x_shape, I
 template <class T, std::size_t N>
 Tensor<T, N> scale(const Tensor<T, N>& x, std::type_identity_t<T> factor) {
   Tensor<T, N> y(x.shape(), uninitialized);
-  parallel_map(x.size(), 1, y.data(), [factor](const Vec<T>& v) { return Vec<T>(factor) * v; }, x.data());
+  parallel_map(
+      x.size(), 1, y.data(), [factor](const Vec<T>& v) { return Vec<T>(factor) * v; }, x.data());
   return y;
 }
 
@@ -220,14 +74,6 @@ Tensor<T, N> mean_backward(const Tensor<T, N - 1>& dy, const Shape<N>& x_shape, 
   const Index length = axis_view(x_shape, axis, "mean_backward").length;
   require(length > 0, "mean_backward", "at least one element along the axis", to_string(x_shape));
   return sum_backward<T, N>(scale(dy, 1 / static_cast<T>(length)), x_shape, axis);
-}
-
-// into += x: how gradients from several uses of one tensor meet
-template <class T, std::size_t N>
-void accumulate(Tensor<T, N>& into, const Tensor<T, N>& x) {
-  require_shape(x.shape(), into.shape(), "accumulate");
-  parallel_map(
-      x.size(), 1, into.data(), [](const Vec<T>& sum, const Vec<T>& v) { return sum + v; }, into.data(), x.data());
 }
 
 // a, then b, along the axis. The gradients are slices of dy.
@@ -320,9 +166,11 @@ Tensor<T, N> normalize_l2(const Tensor<T, N>& x) {
   const Index rows = row_count(x.shape()), D = x.shape(N - 1);
   parallel_for(rows, 2 * D, [&](Index r) {
     const T* xr = x.data() + r * D;
-    const double square = sum_of<T>(D, [](const Vec<T>& v) { return v * v; }, xr);
+    const double square = sum_of<T>(
+        D, [](const Vec<T>& v) { return v * v; }, xr);
     const T length = static_cast<T>(std::max(std::sqrt(square), shortest_length));
-    map(D, y.data() + r * D, [length](const Vec<T>& v) { return v / Vec<T>(length); }, xr);
+    map(
+        D, y.data() + r * D, [length](const Vec<T>& v) { return v / Vec<T>(length); }, xr);
   });
   return y;
 }
@@ -336,7 +184,11 @@ Tensor<T, N> normalize_l2_backward(const Tensor<T, N>& dy, const Tensor<T, N>& x
   parallel_for(rows, 6 * D, [&](Index r) {
     const T *xr = x.data() + r * D, *dyr = dy.data() + r * D;
     const std::array<double, 2> s = sums<T, 2>(
-        D, [](const Vec<T>& v, const Vec<T>& d) { return std::array<Vec<T>, 2>{v * v, v * d}; }, xr, dyr);
+        D,
+        [](const Vec<T>& v, const Vec<T>& d) {
+          return std::array<Vec<T>, 2>{v * v, v * d};
+        },
+        xr, dyr);
     const double length = std::max(std::sqrt(s[0]), shortest_length);
     const bool fixed = std::sqrt(s[0]) < shortest_length;
     const T inverse = static_cast<T>(1 / length);
