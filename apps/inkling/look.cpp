@@ -59,8 +59,9 @@ int tokenize(const Tokenize& settings) {
             << tokenizer.pad_id() << ")\n";
   for (Index i = 0; i < row.tokens; ++i) {
     const std::int64_t id = row.ids[static_cast<std::size_t>(i)];
-    std::cout << "  " << i << "\t" << id << "\t" << tokenizer.token_text(id)
-              << (tokenizer.ends_word(id) ? "" : "\t(the word goes on)") << "\n";
+    const bool inside = !tokenizer.ends_word(id) && id != tokenizer.start_id() && id != tokenizer.end_id();
+    std::cout << "  " << i << "\t" << id << "\t" << tokenizer.token_text(id) << (inside ? "\t(the word goes on)" : "")
+              << "\n";
   }
   std::cout << "words\n";
   for (const WordSpan& w : tokenizer.words(settings.text, length)) {

@@ -65,11 +65,11 @@ inline void check_before_loading(const Txt2Img& s) {
       throw ConfigError("outputs", "different names", "\"" + printable(place) + "\" twice");
 }
 
-// Step numbers 1..steps, about `most` of them, evenly spread, the last one always among them.
+// At most `most` of the step numbers 1..steps, evenly spread, the first and the last among them.
 inline std::vector<Index> spread_steps(Index steps, Index most) {
   std::vector<Index> out;
-  const Index count = std::min(steps, most);
-  for (Index k = 1; k <= count; ++k) out.push_back((k * steps + count / 2) / count);
+  const Index count = std::min(steps, most), gaps = std::max<Index>(count - 1, 1);
+  for (Index k = 0; k < count; ++k) out.push_back(count == 1 ? steps : 1 + (k * (steps - 1) + gaps / 2) / gaps);
   return out;
 }
 
@@ -100,7 +100,7 @@ inline fs::path write_steps(const fs::path& place, const StableDiffusion& model,
   std::vector<std::string> captions, names;
   for (const PredictedPicture& p : steps) {
     pictures.push_back(tensor_to_image(model.decode(p.x0)));
-    captions.push_back("step " + std::to_string(p.step) + ", t = " + std::to_string(std::lround(p.t)));
+    captions.push_back("t = " + std::to_string(std::lround(p.t)));
     names.push_back("step_" + two_digits(p.step));
   }
   return write_sheet(place, "steps", plot::strip(pictures, captions, prompt), pictures, names);
