@@ -16,7 +16,7 @@ using Json = nlohmann::json;
 // Uniform numbers in +-sqrt(3/fan_in) (gains around 1, biases small) from FNV-1a of the name and splitmix64.
 inline void fill_tensor(const std::string& salt, const std::string& name, const std::vector<Index>& shape, float* w) {
   std::uint64_t seed = 0xCBF29CE484222325ull;
-  for (const unsigned char c : salt + "/" + name) seed = (seed ^ c) * 0x100000001B3ull;
+  for (const char c : salt + "/" + name) seed = (seed ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;
   Index count = 1, fan = 1;
   for (std::size_t d = 0; d < shape.size(); ++d) {
     count *= shape[d];
