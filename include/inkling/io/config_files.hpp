@@ -155,7 +155,7 @@ inline SchedulerConfig load_scheduler_config(const std::filesystem::path& path) 
 }
 
 namespace detail {
-inline void save_json(const std::filesystem::path& path, const nlohmann::ordered_json& json) {
+inline void save_json(const std::filesystem::path& path, const nlohmann::json& json) {
   write_file(path, json.dump(2) + "\n");
 }
 }  // namespace detail
@@ -169,7 +169,7 @@ inline void save_config(const std::filesystem::path& path, const UNetConfig& c) 
     up.insert(up.begin(), attends ? "CrossAttnUpBlock2D" : "UpBlock2D");
     heads.push_back(c.heads_at(c.block_out_channels[i]));
   }
-  nlohmann::ordered_json j{{"_class_name", "UNet2DConditionModel"},
+  nlohmann::json j{{"_class_name", "UNet2DConditionModel"},
                            {"act_fn", "silu"},
                            {"block_out_channels", c.block_out_channels},
                            {"cross_attention_dim", c.cross_attention_dim},
@@ -211,7 +211,7 @@ inline void save_config(const std::filesystem::path& path, const AutoencoderKLCo
 }
 
 inline void save_config(const std::filesystem::path& path, const ClipTextConfig& c) {
-  nlohmann::ordered_json j{{"architectures", {c.projection_dim > 0 ? "CLIPTextModelWithProjection" : "CLIPTextModel"}},
+  nlohmann::json j{{"architectures", {c.projection_dim > 0 ? "CLIPTextModelWithProjection" : "CLIPTextModel"}},
                            {"model_type", "clip_text_model"},
                            {"bos_token_id", c.bos_token_id},
                            {"eos_token_id", c.eos_token_id},

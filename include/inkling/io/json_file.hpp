@@ -23,8 +23,10 @@ class JsonFile {
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     // The callback stops deep nesting before anything that recurses sees the tree.
     bool deep = false;
+    // From pointers, as everywhere here: another type of input would be another parser to compile.
     json_ = nlohmann::json::parse(
-        text, [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) { return !(deep |= depth > 32); }, false);
+        text.data(), text.data() + text.size(),
+        [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) { return !(deep |= depth > 32); }, false);
     if (!in || json_.is_discarded() || deep || !json_.is_object())
       throw ConfigError(where_, "a json object", deep ? "nesting deeper than 32" : "something else");
   }

@@ -234,9 +234,9 @@ inline void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::pa
   std::string merges = "#version: 0.2\n";
   for (const auto& [left, right] : vocabulary.merges) merges += left + " " + right + "\n";
   const SpecialTokens& special = tokenizer.special_tokens();
-  nlohmann::ordered_json map = {
+  nlohmann::json map = {
       {"bos_token", special.start}, {"eos_token", special.end}, {"pad_token", special.pad}, {"unk_token", special.end}};
-  nlohmann::ordered_json config = {{"tokenizer_class", "CLIPTokenizer"}, {"model_max_length", context_length}};
+  nlohmann::json config = {{"tokenizer_class", "CLIPTokenizer"}, {"model_max_length", context_length}};
   config.update(map);
   std::string vocab = "{";
   try {
