@@ -359,27 +359,46 @@ void train_decoder(Run& run) {
   finish_vae(run, "decoder", vae);
 }
 
-// Every picture of the U-Net's training as latents, made once. The captions are drawn anew each time one is used.
+// Every picture of the U-Net's training as latents, made once and kept in a file. The captions are drawn anew each time
+// a picture is used.
 struct LatentSet {
-  Tensor<half, 4> latents;  // [count, 4, 8, 8], times the scaling factor
-  std::vector<InkDigit> attributes;
+  Tensor<half, 4> latents;              // [count, 4, 8, 8], times the scaling factor
+  Tensor<std::uint8_t, 2> attributes;  // [count, 5]: digit, ink, background, stroke, lean
+
+  InkDigit attributes_of(Index i) const {
+    return {attributes(i, 0), static_cast<Ink>(attributes(i, 1)), static_cast<Ink>(attributes(i, 2)),
+            static_cast<Stroke>(attributes(i, 3)), static_cast<Lean>(attributes(i, 4))};
+  }
 };
 LatentSet encode_training_set(Run& run, const AutoencoderKL<float>& vae) {
+  const fs::path file = run.settings.work / "latents.safetensors";
+  const Index count = run.settings.latents;
+  if (fs::exists(file)) {
+    const SafetensorsFile kept(file);
+    LatentSet set{kept.read<half, 4>("latents"), kept.read<std::uint8_t, 2>("attributes")};
+    if (set.latents.shape(0) == count) return set;
+  }
   NoGrad no_grad;
-  LatentSet set{Tensor<half, 4>({run.settings.latents, 4, 8, 8}, uninitialized), {}};
+  LatentSet set{Tensor<half, 4>({count, 4, 8, 8}, uninitialized), Tensor<std::uint8_t, 2>({count, 5}, uninitialized)};
   console::ProgressBar bar("encode pictures");
   constexpr Index batch_size = 250;
-  for (Index first = 0; first < run.settings.latents; first += batch_size) {
-    const Index size = std::min(batch_size, run.settings.latents - first);
+  for (Index first = 0; first < count; first += batch_size) {
+    const Index size = std::min(batch_size, count - first);
     const InkBatch batch = run.digits().batch(run.settings.seed + 400, first, size);
     const Tensor<float, 4> z = vae.encode(Variable<float, 4>(batch.images)).mean().value();
     for (Index i = 0; i < z.size(); ++i)
       set.latents.data()[first * 256 + i] = static_cast<half>(z.data()[i] * static_cast<float>(vae.config.scaling_factor));
-    set.attributes.insert(set.attributes.end(), batch.attributes.begin(), batch.attributes.end());
-    bar.update(first + size, run.settings.latents, "");
+    for (Index n = 0; n < size; ++n) {
+      const InkDigit& a = batch.attributes[static_cast<std::size_t>(n)];
+      const int values[] = {a.digit, static_cast<int>(a.ink), static_cast<int>(a.background), static_cast<int>(a.stroke),
+                            static_cast<int>(a.lean)};
+      for (Index j = 0; j < 5; ++j) set.attributes(first + n, j) = static_cast<std::uint8_t>(values[j]);
+    }
+    bar.update(first + size, count, "");
     if (console::interrupted()) throw Stopped("encode pictures");
   }
   bar.finish();
+  write_safetensors(file, {{"latents", set.latents}, {"attributes", set.attributes}});
   return set;
 }
 
@@ -405,7 +424,8 @@ void train_unet(Run& run) {
   Trainer<UNet<float>> trainer(model.unet, options);
   if (!trainer.finished()) {
     const LatentSet set = encode_training_set(run, model.vae);
-    const NoisePredictionLoss objective{NoiseSchedule(model.schedule)};
+    NoisePredictionLoss objective{NoiseSchedule(model.schedule)};
+    objective.min_snr_gamma = 5;  // the nearly clean pictures must not drown the noisy ones, where the digit is decided
     const Index batch = run.settings.unet_batch;
     run.train(
         trainer, "unet",
@@ -418,7 +438,7 @@ void train_unet(Run& run) {
             for (Index j = 0; j < 256; ++j) x0.data()[n * 256 + j] = static_cast<float>(set.latents.data()[i * 256 + j]);
             SampleRandom words(g.random64(), 0);
             // One caption in ten is left empty: guidance needs a model that can also paint unasked (Ho & Salimans 2022)
-            captions.push_back(g.uniform<double>() < 0.1 ? "" : caption(set.attributes[static_cast<std::size_t>(i)], words));
+            captions.push_back(g.uniform<double>() < 0.1 ? "" : caption(set.attributes_of(i), words));
           }
           const Variable<float, 3> context(model.encode_text(tokenize(tokenizer, captions)));
           const auto timesteps = spread_timesteps(batch, objective.schedule.size(), g);
