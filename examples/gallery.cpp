@@ -1,6 +1,6 @@
 // The pictures of the README, painted by the small model: a grid of prompts, the steps of denoising, the guidance
 // scale, and where each word looks.
-// test: --out gallery
+// test: --out pictures
 #include <algorithm>
 
 #include "example.hpp"
