@@ -12,6 +12,7 @@
 #include "inkling/kernels/fast/norm.hpp"
 #include "inkling/kernels/fast/resample.hpp"
 #include "inkling/kernels/fast/softmax.hpp"
+#include "inkling/kernels/fast/weights.hpp"
 #include "inkling/kernels/reference/activation.hpp"
 #include "inkling/kernels/reference/attention.hpp"
 #include "inkling/kernels/reference/conv.hpp"
@@ -22,6 +23,7 @@
 #include "inkling/kernels/reference/norm.hpp"
 #include "inkling/kernels/reference/resample.hpp"
 #include "inkling/kernels/reference/softmax.hpp"
+#include "inkling/kernels/reference/weights.hpp"
 
 namespace inkling::kernels {
 
