@@ -22,6 +22,22 @@ Variable<T, 4> conv2d(const Variable<T, 4>& x, const Variable<T, 4>& weight, con
       x, weight, bias);
 }
 
+// The same with a packed weight [O, C, KH, KW]. It gets no gradient; that of x goes through the numbers as stored.
+inline Variable<float, 4> conv2d(const Variable<float, 4>& x, const kernels::PackedWeight& weight,
+                                 const Shape<4>& w_shape, const Variable<float, 1>& bias,
+                                 const kernels::Conv2dOptions& options) {
+  return record(
+      kernels::conv2d(x.value(), weight, w_shape, bias.pointer(), options),
+      [x, weight, w_shape, bias, options](const Tensor<float, 4>& dy) {
+        if (x.requires_grad()) {
+          const auto w = kernels::unpacked(weight, w_shape, kernels::WeightUse::convolution, "conv2d");
+          x.accumulate(kernels::conv2d_backward_input(dy, w, x.shape(), options));
+        }
+        if (bias.requires_grad()) bias.accumulate(kernels::conv2d_backward_bias(dy));
+      },
+      x, bias);
+}
+
 // x[N, C, H, W], weight[C, O/groups, KH, KW] (+ bias[O]) -> [N, O, H', W'], H' > H for stride > 1
 template <class T>
 Variable<T, 4> conv_transpose2d(const Variable<T, 4>& x, const Variable<T, 4>& weight, const Variable<T, 1>& bias,
@@ -49,6 +65,23 @@ Variable<T, N> linear(const Variable<T, N>& x, const Variable<T, 2>& weight, con
         if (bias.requires_grad()) bias.accumulate(kernels::linear_backward_bias(dy));
       },
       x, weight, bias);
+}
+
+// The same with a packed weight [Out, In]. It gets no gradient; that of x goes through the numbers as stored.
+template <std::size_t N>
+Variable<float, N> linear(const Variable<float, N>& x, const kernels::PackedWeight& weight,
+                          const Variable<float, 1>& bias) {
+  return record(
+      kernels::linear(x.value(), weight, bias.pointer()),
+      [x, weight, bias](const Tensor<float, N>& dy) {
+        if (x.requires_grad()) {
+          const Shape<2> w_shape{weight.out(), weight.depth()};
+          const auto w = kernels::unpacked(weight, w_shape, kernels::WeightUse::linear, "linear");
+          x.accumulate(kernels::linear_backward_input(dy, w));
+        }
+        if (bias.requires_grad()) bias.accumulate(kernels::linear_backward_bias(dy));
+      },
+      x, bias);
 }
 
 // x[N, C, H, W], gamma[C], beta[C]: each group of C/groups channels of an image to mean 0, variance 1

@@ -11,6 +11,9 @@
 #include <mutex>
 #include <new>
 #include <vector>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace inkling {
 
@@ -71,6 +74,9 @@ class MemoryPool {
       list.clear();
     }
     held_ = 0;
+#if defined(__GLIBC__)
+    ::malloc_trim(0);  // malloc, too, keeps what it could reuse
+#endif
   }
 
   // How many bytes wait for reuse now.

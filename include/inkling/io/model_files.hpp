@@ -45,7 +45,8 @@ inline Weight file_weight(const std::shared_ptr<const SafetensorsFile>& file, co
                     file->read(entry, span);
                 },
                 out);
-          }};
+          },
+          e.dtype};
 }
 }  // namespace detail
 

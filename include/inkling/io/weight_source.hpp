@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "inkling/core/half.hpp"
+#include "inkling/io/dtype.hpp"
 
 namespace inkling {
 
@@ -21,6 +21,7 @@ struct Weight {
   std::vector<Index> shape;  // as the model has it
   std::string stored_as;     // "F16 model.diffusion_model.input_blocks.4.0.in_layers.2.weight", for reports
   std::function<void(WeightDestination)> read;
+  DType dtype = DType::f32;  // in the file
 };
 
 class WeightSource {

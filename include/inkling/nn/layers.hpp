@@ -34,12 +34,15 @@ struct Linear {
   Parameter<T, 2> weight;               // [Out, In]
   std::optional<Parameter<T, 1>> bias;  // [Out]
 
-  Linear(Index in, Index out, bool with_bias = true) : weight({out, in}) {
+  Linear(Index in, Index out, bool with_bias = true) : weight({out, in}, kernels::WeightUse::linear) {
     if (with_bias) bias.emplace(Shape<1>{out});
   }
   template <std::size_t N>
   Variable<T, N> forward(const Variable<T, N>& x) const {
-    return observed(*this, linear(x, weight.variable(), bias ? bias->variable() : Variable<T, 1>()));
+    const Variable<T, 1> b = bias ? bias->variable() : Variable<T, 1>();
+    if constexpr (Parameter<T, 2>::has_packed_form)
+      if (weight.packed()) return observed(*this, linear(x, weight.packed_weight(), b));
+    return observed(*this, linear(x, weight.variable(), b));
   }
   template <class V>
   void visit(V&& v) {
@@ -60,11 +63,16 @@ struct Conv2d {
   kernels::Conv2dOptions options;
 
   Conv2d(Index in, Index out, Index kernel, const kernels::Conv2dOptions& o = {}, bool with_bias = true)
-      : weight({out, in / o.groups, kernel, kernel}), options(o) {
+      : weight({out, in / o.groups, kernel, kernel},
+               o.groups == 1 ? std::optional(kernels::WeightUse::convolution) : std::nullopt),
+        options(o) {
     if (with_bias) bias.emplace(Shape<1>{out});
   }
   Variable<T, 4> forward(const Variable<T, 4>& x) const {
-    return observed(*this, conv2d(x, weight.variable(), bias ? bias->variable() : Variable<T, 1>(), options));
+    const Variable<T, 1> b = bias ? bias->variable() : Variable<T, 1>();
+    if constexpr (Parameter<T, 4>::has_packed_form)
+      if (weight.packed()) return observed(*this, conv2d(x, weight.packed_weight(), weight.shape(), b, options));
+    return observed(*this, conv2d(x, weight.variable(), b, options));
   }
   template <class V>
   void visit(V&& v) {

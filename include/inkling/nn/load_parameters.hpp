@@ -64,12 +64,45 @@ template <class Module>
 void load_parameters(Module& module, const WeightSource& source) {
   check_parameters(module, source);
   for_each_parameter(module, [&](const std::string& path, auto& p) {
-    p.allocate();
+    if (p.packed()) p.release();
     source.find(path)->read(p.value().span());
   });
 }
 
-// The module's parameters under `path`, in safetensors format. Names are the paths, as in diffusers.
+// The type in which packed weights keep all that the file tells: half the memory for F16, and the arithmetic in float.
+inline kernels::WeightType weight_type_of(DType in_file) {
+  return in_file == DType::f16 ? kernels::WeightType::f16 : kernels::WeightType::f32;
+}
+
+// The same for a module that is only read: weights of linear layers and convolutions are packed for the kernels, as
+// `type` or else as the file has them. Biases, norms and embeddings stay tensors of float. Each tensor is packed
+// straight from the file's pages and those are given back, so the model never lies in memory twice.
+template <class Module>
+void load_packed_parameters(Module& module, const WeightSource& source, std::optional<kernels::WeightType> type = {}) {
+  check_parameters(module, source);
+  for_each_parameter(module, [&](const std::string& path, auto& p) {
+    const Weight& weight = *source.find(path);
+    const auto pack_from = [&]<class S>(S) {
+      if constexpr (std::remove_reference_t<decltype(p)>::has_packed_form) {
+        Tensor<S, 1> numbers(Shape<1>{p.size()}, uninitialized);
+        weight.read(numbers.span());
+        p.pack(numbers.data(), type.value_or(weight_type_of(weight.dtype)));
+      }
+    };
+    if (p.packable()) p.release();
+    if (!p.packable())
+      weight.read(p.value().span());
+    else if (weight.dtype == DType::f16)
+      pack_from(half{});
+    else if (weight.dtype == DType::bf16)
+      pack_from(bfloat16{});
+    else
+      pack_from(float{});
+  });
+}
+
+// The module's parameters under `path`, in safetensors format. Names are the paths, as in diffusers. Packed weights are
+// written as the numbers that the module computes with.
 template <class Module>
 void save_parameters(Module& module, const std::filesystem::path& path, DType dtype = DType::f32,
                      const std::map<std::string, std::string>& metadata = {{"format", "pt"}}) {
@@ -80,7 +113,12 @@ void save_parameters(Module& module, const std::filesystem::path& path, DType dt
     specs.push_back({name, dtype, {p.shape().begin(), p.shape().end()}});
   });
   SafetensorsWriter writer(path, std::move(specs), metadata);
-  for_each_parameter(module, [&](const std::string&, auto& p) { writer.write(std::as_const(p.value())); });
+  for_each_parameter(module, [&](const std::string&, auto& p) {
+    if (p.packed())
+      writer.write(p.copy());
+    else
+      writer.write(std::as_const(p.value()));
+  });
   writer.commit();
 }
 

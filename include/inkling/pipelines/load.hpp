@@ -21,6 +21,9 @@ struct LoadOptions {
   std::string vae = {};                     // "": the model's own; "taesd": decode with TAESD, and leave the model's out
   std::filesystem::path taesd_folder = {};  // where taesd_decoder.safetensors lies; empty: the model's folder
   ModelOverrides overrides = {};
+  // How weights are kept; nothing: as the file has them, f16 in half the memory of f32. The arithmetic is in float
+  // either way; bf16 and q8 are faster or smaller, and round.
+  std::optional<kernels::WeightType> weights = {};
   ProgressCallback progress = {};
 };
 
@@ -150,18 +153,19 @@ inline StableDiffusion load_stable_diffusion(const std::filesystem::path& path, 
   }
 
   const auto fill = [&](auto& module, const char* part, Index done) {
-    load_parameters(module, files.weights(part));
+    load_packed_parameters(module, files.weights(part), options.weights);
     files.file(part).release_pages();
     report(options.progress, {"load", done, 3});
   };
   fill(model.text_encoder, "text_encoder", 1);
   fill(model.unet, "unet", 2);
   if (tiny) {
-    load_parameters(*model.taesd, *tiny_weights);
+    load_packed_parameters(*model.taesd, *tiny_weights, options.weights);
     report(options.progress, {"load", 3, 3});
   } else {
     fill(model.vae, "vae", 3);
   }
+  MemoryPool::instance().release();  // the largest tensor's numbers, before they were packed
   model.default_size = unet.sample_size * model.pixels_per_latent();
   return model;
 }

@@ -25,6 +25,9 @@ struct TextToImageOptions {
   Index width = 0, height = 0;  // 0: the size that the model was trained on
   bool attention_maps = false;
   bool keep_latents = false;  // every x_t, in the result
+  // Text encoder and U-Net give their weights back after their last use: one picture, in the memory of the larger of
+  // denoising and decoding. Before the next picture the model must be loaded again.
+  bool release_weights = false;
 };
 
 struct StageSeconds {
@@ -121,6 +124,7 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
 
   result.tokens = detail::tokenize(model, {options.negative_prompt, options.prompt}, result.notice);
   result.context = model.encode_text(result.tokens);  // [2, L, D]
+  if (options.release_weights) release_parameters(model.text_encoder);
   result.seconds.text = watch.lap();
 
   std::optional<AttentionMaps> maps;
@@ -140,6 +144,8 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
       });
   observation.reset();
   if (maps) result.attention = maps->average();
+  if (options.release_weights) release_parameters(model.unet);
+  MemoryPool::instance().release();  // the decoder's tensors have other sizes
   result.seconds.denoise = watch.lap();
 
   result.image = model.decode(x);
