@@ -33,9 +33,10 @@ struct Settings {
   std::string stage = "all";
   std::uint64_t seed = 1;
   Index judge_steps = 2800, judge_batch = 128;
-  Index clip_steps = 1200, clip_batch = 192;
+  Index clip_steps = 2400, clip_batch = 192;
+  Index clip_alike = 12;  // so many samples in a row share their colours: the text encoder has to learn the digits
   Index vae_steps = 1300, vae_batch = 32, decoder_steps = 700;
-  Index unet_steps = 7000, unet_batch = 64;
+  Index unet_steps = 10000, unet_batch = 64;
   Index latents = 120000;  // pictures encoded once for the U-Net: two variants of every scan
   Index vocabulary = 704;  // 512 bytes, 2 special tokens, the rest merges: every word of the captions is one token
 };
@@ -246,7 +247,8 @@ void train_clip(Run& run) {
                                  clip.text_embeds(tokenize(tokenizer, batch.captions)));
   };
   run.train(trainer, "clip", [&](Index step) {
-    const InkBatch batch = digits.batch(run.settings.seed + 200, step * run.settings.clip_batch, run.settings.clip_batch);
+    const InkBatch batch = digits.batch(run.settings.seed + 200, step * run.settings.clip_batch, run.settings.clip_batch,
+                                        Combinations::training, run.settings.clip_alike);
     return clip.contrastive_loss(similarity(batch));
   });
   trainer.use_average();

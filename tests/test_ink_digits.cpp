@@ -270,6 +270,33 @@ TEST_CASE("data: samples are a function of seed and index alone") {
   for (const InkDigit& attributes : digits().batch(1, 0, 2000).attributes) REQUIRE_FALSE(is_held_out(attributes));
 }
 
+TEST_CASE("data: samples that are alike share their colours and nothing else") {
+  constexpr Index alike = 12, count = 2400;
+  for (const Combinations which : {Combinations::training, Combinations::held_out, Combinations::all}) {
+    const InkBatch batch = digits().batch(3, 0, count, which, alike);
+    std::set<std::pair<Ink, Ink>> colors;
+    std::set<int> digits_seen;
+    Index different_digits = 0;
+    for (Index i = 0; i < count; ++i) {
+      const InkDigit& a = batch.attributes[static_cast<std::size_t>(i)];
+      const InkDigit& first = batch.attributes[static_cast<std::size_t>(i / alike * alike)];
+      REQUIRE(a.ink == first.ink);
+      REQUIRE(a.background == first.background);
+      REQUIRE(belongs(a, which));
+      colors.emplace(a.ink, a.background);
+      digits_seen.insert(a.digit);
+      different_digits += a.digit != first.digit;
+    }
+    CHECK(colors.size() > 70);  // 200 draws from 90 pairs leave out 10 on average
+    CHECK(digits_seen.size() == 10);
+    // A pair of colours is held out for one digit or two.
+    if (which != Combinations::held_out) CHECK(different_digits > count * 3 / 4);
+    const InkBatch tail = digits().batch(3, 30, 10, which, alike);  // starts inside a run
+    for (std::size_t i = 0; i < 10; ++i) REQUIRE(tail.attributes[i] == batch.attributes[30 + i]);
+  }
+  CHECK_THROWS_AS(digits().batch(3, 0, 4, Combinations::all, 0), ConfigError);
+}
+
 TEST_CASE("data: colours are measured right") {
   const Index count = 3000;
   const InkBatch batch = digits().batch(4, 0, count, Combinations::all);

@@ -99,6 +99,9 @@ class SampleRandom {
 };
 
 enum class Combinations { training, held_out, all };
+inline bool belongs(const InkDigit& a, Combinations which) {
+  return which == Combinations::all || is_held_out(a) == (which == Combinations::held_out);
+}
 
 // Attributes but for the digit: uniform over the combinations asked for.
 inline InkDigit random_attributes(int digit, SampleRandom& random, Combinations which = Combinations::training) {
@@ -107,8 +110,7 @@ inline InkDigit random_attributes(int digit, SampleRandom& random, Combinations 
   do {
     a.ink = all_inks[static_cast<std::size_t>(random.below(ink_count))];
     a.background = all_inks[static_cast<std::size_t>(random.below(ink_count))];
-  } while (a.ink == a.background ||
-           (which != Combinations::all && is_held_out(a) != (which == Combinations::held_out)));
+  } while (a.ink == a.background || !belongs(a, which));
   a.stroke = static_cast<Stroke>(random.below(3));
   a.lean = static_cast<Lean>(random.below(3));
   return a;

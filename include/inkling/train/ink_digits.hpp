@@ -50,14 +50,26 @@ class InkDigits {
   const PenField& field(Index scan) const { return fields_.at(static_cast<std::size_t>(scan)); }
 
   // Samples first, .., first + count - 1 of the endless sequence that belongs to the seed.
-  InkBatch batch(std::uint64_t seed, Index first, Index count, Combinations which = Combinations::training) const {
+  //
+  // alike: runs of so many samples (0 .. alike-1, and so on) share ink and page. Whoever has to tell these from one
+  // another must look at the digit, the stroke and the lean, which colours would otherwise outshine: hard negatives
+  // for contrastive training.
+  InkBatch batch(std::uint64_t seed, Index first, Index count, Combinations which = Combinations::training,
+                 Index alike = 1) const {
+    if (alike < 1) throw ConfigError("InkDigits::batch alike", "at least 1", std::to_string(alike));
     InkBatch out{Tensor<float, 4>(Shape<4>{count, 3, size_px, size_px}, uninitialized), {}, {}};
     out.attributes.resize(static_cast<std::size_t>(count));
     out.captions.resize(static_cast<std::size_t>(count));
     parallel_for(count, 20000, [&](Index i) {
       SampleRandom random(seed, static_cast<std::uint64_t>(first + i));
-      const Index scan = random.below(scans());
-      const InkDigit attributes = random_attributes(label(scan), random, which);
+      Index scan = random.below(scans());
+      InkDigit attributes = random_attributes(label(scan), random, which);
+      if (alike > 1) {
+        SampleRandom shared(seed, ~static_cast<std::uint64_t>((first + i) / alike));
+        const InkDigit colors = random_attributes(label(shared.below(scans())), shared, which);
+        attributes.ink = colors.ink, attributes.background = colors.background;
+        while (!belongs(attributes, which)) attributes.digit = label(scan = random.below(scans()));
+      }
       SampleRandom words(random.next(), 0);  // its own stream: a change of the brush leaves the captions as they were
       paint(scan, attributes, random, out.images.data() + i * 3 * size_px * size_px);
       out.attributes[static_cast<std::size_t>(i)] = attributes;
