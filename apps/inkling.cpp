@@ -10,15 +10,22 @@ namespace {
 void add_model_options(CLI::App& command, app::ModelChoice& m) {
   command.add_option("--model", m.path, "model folder (diffusers layout) or .safetensors checkpoint")
       ->capture_default_str();
+  command.add_option("--weights", m.weights,
+                     "how weights are kept: f32; f16, in half the memory; bf16, in half and multiplied as such; q8, in a "
+                     "quarter; auto: as the file has them, f16 or f32, which rounds nothing")
+      ->capture_default_str();
+  command.add_option("--unet-heads", m.unet_heads, "attention heads of the U-Net, where the file does not tell");
+  command.add_option("--unet-head-width", m.unet_head_width, "or their width");
+  command.add_option("--text-heads", m.text_heads, "attention heads of the text encoder, likewise");
+}
+void add_painting_options(CLI::App& command, app::ModelChoice& m) {
+  add_model_options(command, m);
   command.add_option("--vocab", m.vocab,
                      "vocabulary for a single-file model: folder with vocab.json and merges.txt, or "
                      "bpe_simple_vocab_16e6.txt.gz");
   command.add_option("--vae", m.vae, "\"taesd\": decode with the tiny autoencoder instead of the model's own");
   command.add_option("--taesd-folder", m.taesd_folder, "folder with taesd_decoder.safetensors");
   command.add_option("--prediction", m.prediction, "epsilon, v_prediction or sample, where the model does not tell");
-  command.add_option("--unet-heads", m.unet_heads, "attention heads of the U-Net, where the file does not tell");
-  command.add_option("--unet-head-width", m.unet_head_width, "or their width");
-  command.add_option("--text-heads", m.text_heads, "attention heads of the text encoder, likewise");
 }
 
 }  // namespace
@@ -29,7 +36,7 @@ int main(int argc, char** argv) {
 
   app::Txt2Img paint;
   CLI::App* txt2img = program.add_subcommand("txt2img", "paint a prompt");
-  add_model_options(*txt2img, paint.model);
+  add_painting_options(*txt2img, paint.model);
   txt2img->add_option("--prompt", paint.prompt, "what to paint")->required();
   txt2img->add_option("--negative", paint.negative, "what to keep away from");
   txt2img->add_option("--steps", paint.steps, "denoising steps")->capture_default_str();
@@ -67,7 +74,7 @@ int main(int argc, char** argv) {
 
   app::Evaluate judge;
   CLI::App* evaluate = program.add_subcommand("evaluate", "paint many prompts with the digit model and judge them");
-  add_model_options(*evaluate, judge.model);
+  add_painting_options(*evaluate, judge.model);
   evaluate->add_option("--judge", judge.judge, "weights of the digit classifier; default judge/ in the model's folder");
   evaluate->add_option("--data", judge.data, "folder with MNIST's test set: measures the autoencoder and the judge, too");
   evaluate->add_option("--count", judge.count, "prompts")->capture_default_str();
@@ -79,6 +86,14 @@ int main(int argc, char** argv) {
   evaluate->add_option("--out", judge.out, "folder for the report")->capture_default_str();
   evaluate->add_option("--threads", judge.threads, "0: all processors")->capture_default_str();
   evaluate->add_flag("--check", judge.check, "exit status 3 where an aim is missed");
+
+  app::Bench timed;
+  CLI::App* bench = program.add_subcommand("bench", "how long each network of a model takes on this machine");
+  add_model_options(*bench, timed.model);
+  bench->add_option("--size", timed.size, "side of the picture in pixels; 0: as the model was trained")
+      ->capture_default_str();
+  bench->add_option("--repeat", timed.repeat, "runs that are timed, after one to warm up")->capture_default_str();
+  bench->add_option("--threads", timed.threads, "0: all processors")->capture_default_str();
 
   try {
     program.parse(argc, argv);
@@ -93,6 +108,7 @@ int main(int argc, char** argv) {
     if (*txt2img) return app::txt2img(paint);
     if (*inspect) return app::inspect(look);
     if (*tokenize) return app::tokenize(split);
+    if (*bench) return app::bench(timed);
     return app::evaluate(judge);
   });
 }

@@ -13,6 +13,7 @@ using inkling::Index;
 // Which model, and what its files do not tell.
 struct ModelChoice {
   std::string path = "models/mini", vocab, vae, taesd_folder, prediction;
+  std::string weights = "auto";  // or f32, f16, bf16, q8
   Index unet_heads = 0, unet_head_width = 0, text_heads = 0;  // 0: as the model's files or its family say
 };
 
@@ -35,6 +36,12 @@ struct Evaluate {
   bool check = false;
 };
 int evaluate(const Evaluate& settings);
+
+struct Bench {
+  ModelChoice model;
+  Index size = 0, threads = 0, repeat = 5;  // size 0: as the model was trained
+};
+int bench(const Bench& settings);
 
 struct Inspect {
   ModelChoice model;

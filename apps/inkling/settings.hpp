@@ -1,7 +1,5 @@
 // What several commands check and say in the same way.
 #pragma once
-#include <sys/resource.h>
-
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
@@ -70,12 +68,6 @@ inline void require_writable_folder(const fs::path& folder) {
 inline void require_png_name(const char* option, const fs::path& path) {
   if (!is_png(path))
     throw inkling::ConfigError(option, "a name that ends in .png", "\"" + inkling::printable(path.string()) + "\"");
-}
-
-inline double peak_memory_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;  // Linux counts in KiB
 }
 
 }  // namespace app

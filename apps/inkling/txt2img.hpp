@@ -6,49 +6,23 @@
 #include "../console.hpp"
 #include "inkling/io/generation_parameters.hpp"
 #include "inkling/io/image.hpp"
-#include "inkling/pipelines/load.hpp"
 #include "inkling/pipelines/text_to_image.hpp"
 #include "inkling/plot/heat_map.hpp"
 #include "inkling/plot/image_grid.hpp"
+#include "load_model.hpp"
+#include "machine.hpp"
 #include "settings.hpp"
 
 namespace app {
 
 using namespace inkling;
 
-// What decides how long a picture takes.
-inline std::string machine_line() {
-#ifdef __OPTIMIZE__
-  const char* build = "optimised build";
-#else
-  const char* build = "build without optimisation";
-#endif
-  return std::string("instructions ") + xsimd::default_arch::name() + ", " + std::to_string(num_threads()) +
-         (num_threads() == 1 ? " thread, " : " threads, ") + build;
-}
-inline void warn_of_slow_build() {
-#ifndef __OPTIMIZE__
-  console::line("warning: this program was built without optimisation and is some twenty times slower than need be; "
-                "configure with -DCMAKE_BUILD_TYPE=Release");
-#endif
-}
-
-inline StableDiffusion load_model(const ModelChoice& m, bool quiet = false) {
-  LoadOptions options;
-  options.vocab = m.vocab;
-  options.vae = m.vae;
-  options.taesd_folder = m.taesd_folder;
-  options.overrides = overrides_from(m);
-  options.progress = console::progress("load");
-  if (quiet) options.progress = [](const Progress&) { return !console::interrupted(); };
-  return load_stable_diffusion(m.path, options);
-}
-
 // What needs no model to be checked.
 inline void check_before_loading(const Txt2Img& s) {
   if (!s.allow_empty && s.prompt.find_first_not_of(" \t\r\n") == std::string::npos)
     throw ConfigError("prompt", "some words", "none", "--allow-empty paints without a prompt");
   check_guidance_scale(s.guidance);
+  weights_from(s.model);
   make_sampler<float>(s.sampler, NoiseSchedule(), {}, s.steps);
   if (s.width != 0) check_picture_side("width", s.width);
   if (s.height != 0) check_picture_side("height", s.height);
@@ -161,8 +135,11 @@ int txt2img(const Txt2Img& s) {
   if (!s.quiet) warn_of_slow_build();
 
   inkling::detail::Stopwatch watch;
+  PeakMemory memory;
   StableDiffusion model = load_model(s.model, s.quiet);
-  const double loaded = watch.lap();
+  const double loaded = watch.lap(), load_mib = memory.lap();
+  const auto mib = [](auto& module) { return static_cast<double>(parameter_bytes(module)) / (1 << 20); };
+  const double weights_mib = mib(model.text_encoder) + mib(model.unet) + (model.taesd ? mib(*model.taesd) : mib(model.vae));
 
   TextToImageOptions options;
   options.prompt = s.prompt, options.negative_prompt = s.negative;
@@ -171,11 +148,13 @@ int txt2img(const Txt2Img& s) {
   options.height = s.height ? s.height : model.default_size;
   options.attention_maps = !s.attention_maps.empty();
   options.keep_latents = !s.dump.empty();
+  options.release_weights = true;  // one picture, and the program ends
   const Encoded words = model.tokenizer.encode_padded(s.prompt, model.text_encoder.config().max_positions);
   for (const Encoded& row : {words, model.tokenizer.encode_padded(s.negative, static_cast<Index>(words.ids.size()))})
     if (row.truncated) console::line("notice: " + truncation_notice(row));
 
   console::ProgressBar bar("denoise");
+  double denoise_mib = 0;
   std::vector<double> timesteps;
   std::vector<PredictedPicture> predicted;
   const TextToImageResult result = text_to_image(model, options, [&](const DenoisingStep& step) {
@@ -186,10 +165,12 @@ int txt2img(const Txt2Img& s) {
       if (std::find(wanted.begin(), wanted.end(), step.step) != wanted.end())
         predicted.push_back({step.step, step.t, step.x0});
     }
+    if (step.step == step.steps) denoise_mib = memory.lap();
     return !console::interrupted();
   });
   bar.finish();
   watch.lap();
+  const double decode_mib = memory.lap();
 
   const Image image = tensor_to_image(result.image);
   GenerationParameters parameters;
@@ -210,10 +191,11 @@ int txt2img(const Txt2Img& s) {
   }
   if (s.quiet) return 0;
   for (const fs::path& path : written) std::cout << path.string() << "\n";
-  std::printf("seconds: load %.2f, text %.2f, denoise %.2f (%.3f a step), decode %.2f, write %.2f; peak memory %.0f MiB\n",
-              loaded, result.seconds.text, result.seconds.denoise,
-              result.seconds.denoise / static_cast<double>(timesteps.size()), result.seconds.decode, watch.lap(),
-              peak_memory_mib());
+  std::printf("seconds: load %.2f, text %.2f, denoise %.2f (%.3f a step), decode %.2f, write %.2f\n", loaded,
+              result.seconds.text, result.seconds.denoise,
+              result.seconds.denoise / static_cast<double>(timesteps.size()), result.seconds.decode, watch.lap());
+  std::printf("weights %s, %.0f MiB; peak memory %.0f MiB: load %.0f, denoise %.0f, decode %.0f\n",
+              s.model.weights.c_str(), weights_mib, memory.most(), load_mib, denoise_mib, decode_mib);
   return 0;
 }
 

@@ -168,6 +168,14 @@ Index count_parameters(Module& module) {
   for_each_parameter(module, [&](const std::string&, auto& p) { total += p.size(); });
   return total;
 }
+// Packs every weight that a layer can multiply by in packed form; the others stay tensors.
+template <class Module>
+void pack_parameters(Module& module, kernels::WeightType type) {
+  for_each_parameter(module, [&](const std::string&, auto& p) {
+    if constexpr (std::remove_reference_t<decltype(p)>::has_packed_form)
+      if (p.packable() && p.allocated()) p.pack(p.value().data(), type);
+  });
+}
 // How many bytes its weights take.
 template <class Module>
 Index parameter_bytes(Module& module) {
