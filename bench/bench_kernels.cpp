@@ -1,158 +1,168 @@
-// How near the heavy kernels come to the machine's limit.
+// How near every kernel comes to the machine's limit, at the shapes of Stable Diffusion 1.5 painting 512 x 512.
 //
-//   build/bench/bench_kernels                             all shapes, with as many threads as OpenMP gives
-//   OMP_NUM_THREADS=1 build/bench/bench_kernels --benchmark_filter=conv
+//   build/bench/bench_kernels                                     the shapes that do most of the work, about 2 minutes
+//   build/bench/bench_kernels --types=f32,bf16,q8                 how weights are stored (default f32,bf16)
+//   build/bench/bench_kernels --all                               every shape
+//   build/bench/bench_kernels --roofline=roofline.png             draws what was measured
+//   build/bench/bench_kernels --benchmark_filter=attention        and all other options of Google Benchmark
+//   OMP_NUM_THREADS=1 build/bench/bench_kernels                   one thread
 //
-// "GFLOP/s" counts two operations a multiply-add and takes the fastest of all repetitions; "peak" is that as a share
-// of what a loop of nothing but multiply-adds in registers reaches in the same run. On a machine that others use too,
-// look at "core_peak" instead: the same share by the seconds that the cores spent on this program. (It counts waiting
-// threads as busy unless OMP_WAIT_POLICY=passive.)
-#include "inkling/kernels/fast/attention.hpp"  // first: it reads the processor's intrinsics
+// Each line is the median of five repetitions of at least some 20 ms, warm: rate, the share of the peak measured at the
+// start of this run ("of peak": all threads, by the clock), and the best share of one core by processor time ("of core":
+// right also on a busy machine; it counts waiting threads as busy unless OMP_WAIT_POLICY=passive). The peak of a
+// convolution, linear layer or attention is that of its number type; a convolution by Winograd's algorithm may exceed
+// it, because operations are counted as the formula has them. What only moves numbers is compared with a copy of as many
+// bytes.
+#include "operations.hpp"  // first
 
-#include <benchmark/benchmark.h>
-
-#include <chrono>
-#include <ctime>
-
-#include "inkling/core/parallel.hpp"
-#include "inkling/kernels/fast/conv.hpp"
-#include "inkling/kernels/fast/linear.hpp"
+#include "measure.hpp"
+#include "roofline.hpp"
 
 namespace {
 
-using namespace inkling;
-using namespace inkling::kernels;
-using Clock = std::chrono::steady_clock;
+using namespace inkling_bench;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-template <std::size_t... I>
-float multiply_adds(Index steps, std::index_sequence<I...>) {
-  const fast::Vec<float> x(0.999F), y(0.1F);
-  fast::Vec<float> sum[] = {(void(I), fast::Vec<float>(static_cast<float>(I)))...};
-  for (Index i = 0; i < steps; ++i) ((sum[I] = fast::mul_add<float>(sum[I], x, y)), ...);
-  float total = 0;
-  ((total += static_cast<float>(fast::lane_sum<float>(sum[I]))), ...);
-  return total;
+// The same shape in another model is measured once.
+bool known(const std::string& name) {
+  const auto shape = [](const std::string& n) { return n.substr(n.find(' ')); };
+  for (const Case& c : Session::instance().cases)
+    if (shape(c.name) == shape(name)) return true;
+  return false;
 }
 
-double core_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+void add_forward(const std::string& where, const Work& w, const std::vector<WeightType>& types) {
+  const auto add = [&](const std::string& name, double work, const Rate& roof, std::optional<WeightType> type,
+                       double bytes) {
+    if (known(name)) return;
+    Session::instance().add(
+        {name, work, roof, w.flops() == 0, [w, type] { return forward_call(w, type); }, w.flops(), bytes});
+  };
+  const std::string name = where + " " + w.text();
+  if (w.kind == Kind::conv || w.kind == Kind::linear)
+    for (const WeightType type : types)
+      add(name + " " + to_string(type), w.flops(), roof_of(type), type,
+          w.bytes(type == WeightType::f32 ? 4 : type == WeightType::q8 ? 1.0625 : 2));
+  else if (w.kind == Kind::attention)
+    add(name, w.flops(), Peaks::measured().f32, {}, w.bytes());
+  else
+    add(name, w.bytes(), Peaks::copy(w.bytes()), {}, w.bytes());
+}
+void add_backward(const std::string& where, const Work& w) {
+  const auto add = [&](const char* what, Gradient of) {
+    const std::string name = where + " " + w.text() + what;
+    if (known(name)) return;
+    const double work = backward_flops(w);
+    Session::instance().add(
+        {name, work, Peaks::measured().f32, false, [w, of] { return backward_call(w, of); }, work, 1.5 * w.bytes()});
+  };
+  if (w.kind == Kind::attention) return add(" backward", Gradient::input);
+  add(" dx", Gradient::input);
+  add(" dw", Gradient::weight);
+}
 
-// GFLOP/s of independent multiply-adds: 12 of them at a time hide the latency of each.
-struct Peak {
-  double all_threads = 0, core = 0;
+// U-Net of the training benchmark: 6.8 M parameters, pictures of 32 x 32.
+inkling::UNetConfig training_config() {
+  inkling::UNetConfig c;
+  c.in_channels = c.out_channels = 3;
+  c.block_out_channels = {64, 128, 128};
+  c.attention_levels = {false, true, true};
+  c.heads = 4;
+  return c;
+}
+
+struct Selection {
+  const char* where;
+  Kind kind;
+  std::size_t most;
+  Index kernel = 0;  // of convolutions
 };
-const Peak& peak() {
-  static const Peak best = [] {
-    constexpr Index steps = 200000;
-    const Index threads = num_threads();
-    const double work = 2e-9 * 12 * static_cast<double>(fast::width<float> * steps);
-    std::vector<float> sink(static_cast<std::size_t>(threads));
-    Peak p;
-    for (int repetition = 0; repetition < 200; ++repetition) {
-      const auto run = [&](Index t) {
-        sink[static_cast<std::size_t>(t)] = multiply_adds(steps, std::make_index_sequence<12>{});
+
+void register_cases(bool all, const std::vector<WeightType>& types) {
+  const auto unet = unet_work(inkling::UNetConfig::sd15(), 1, 64);
+  const auto decoder = decoder_work(inkling::AutoencoderKLConfig::sd15(), 1, 64);
+  const auto encoder = encoder_work(inkling::AutoencoderKLConfig::sd15(), 1, 64);
+  const auto text = text_work(inkling::ClipTextConfig::sd15(), 1);
+  const auto training = unet_work(training_config(), 32, 32, 1);
+  const auto of = [&](const std::string& where) {
+    return where == "unet" ? unet : where == "decoder" ? decoder : where == "encoder" ? encoder : text;
+  };
+  const std::vector<Selection> selection{
+      {"unet", Kind::conv, 12, 3},    {"unet", Kind::conv, 4, 1},      {"decoder", Kind::conv, 6, 3},
+      {"decoder", Kind::conv, 2, 1},  {"encoder", Kind::conv, 6, 3},   {"unet", Kind::linear, 10},
+      {"text", Kind::linear, 3},      {"unet", Kind::attention, 8},    {"decoder", Kind::attention, 1},
+      {"unet", Kind::group_norm, 3},  {"unet", Kind::layer_norm, 3},   {"unet", Kind::silu, 2},
+      {"unet", Kind::geglu, 3},       {"unet", Kind::upsample, 3},     {"unet", Kind::add, 2},
+      {"decoder", Kind::silu, 1},     {"decoder", Kind::upsample, 2},  {"decoder", Kind::group_norm, 2},
+      {"text", Kind::attention, 1},   {"text", Kind::layer_norm, 1},   {"text", Kind::gelu, 1}};
+  for (const Selection& s : selection) {
+    std::vector<Work> works = of(s.where);
+    if (s.kernel) std::erase_if(works, [&](const Work& w) { return w.size[4] != s.kernel; });
+    for (const Work& w : heaviest(works, s.kind, all ? 1000 : s.most)) add_forward(s.where, w, types);
+  }
+  add_forward("scores", Work{Kind::softmax, {8 * 1024, 1024}}, types);  // attention itself never stores them
+  for (const auto& [kind, most] : {std::pair{Kind::conv, 4}, {Kind::linear, 2}, {Kind::attention, 1}})
+    for (const Work& w : heaviest(training, kind, all ? 1000 : static_cast<std::size_t>(most)))
+      add_backward("training", w);
+}
+
+// The products that the table in gemm.hpp follows, on matrices that are not packed before.
+void register_products() {
+  using namespace inkling;
+  for (const auto& [M, N, K] : std::vector<Shape<3>>{
+           {1024, 1024, 1024}, {4096, 320, 320}, {4096, 2560, 320}, {320, 4096, 2880}, {64, 64, 64}, {16, 16, 16}}) {
+    const double m = static_cast<double>(M), n = static_cast<double>(N), k = static_cast<double>(K);
+    const auto make = [M, N, K]() -> std::function<void()> {
+      return [a = filled(Shape<3>{1, M, K}), b = filled(Shape<3>{1, K, N})] {
+        benchmark::DoNotOptimize(kernels::matmul(a, b, false, false));
       };
-      const auto start = Clock::now();
-      parallel_for(threads, steps, run);
-      p.all_threads = std::max(p.all_threads, work * static_cast<double>(threads) / seconds_since(start));
-      const double core_start = core_seconds();
-      run(0);
-      p.core = std::max(p.core, work / (core_seconds() - core_start));
-    }
-    benchmark::DoNotOptimize(sink);
-    return p;
-  }();
-  return best;
-}
-
-template <std::size_t N>
-Tensor<float, N> filled(const Shape<N>& shape) {
-  Tensor<float, N> t(shape, uninitialized);
-  std::uint32_t state = 1;  // numerical recipes' generator: any numbers will do
-  for (float& v : t) {
-    state = state * 1664525U + 1013904223U;
-    v = static_cast<float>(state >> 8) / static_cast<float>(1 << 24) - 0.5F;
+    };
+    Session::instance().add(
+        {"gemm " + std::to_string(M) + "x" + std::to_string(N) + "x" + std::to_string(K), 2 * m * n * k,
+         Peaks::measured().f32, false, make, 2 * m * n * k, 4 * (m * n + n * k + m * k)});
   }
-  return t;
 }
 
-template <class Kernel>
-void measure(benchmark::State& state, double multiply_adds, const Kernel& kernel) {
-  peak();
-  kernel();  // memory is there
-  double fastest = 1e30;
-  const double core_start = core_seconds();
-  for (auto _ : state) {
-    const auto start = Clock::now();
-    kernel();
-    fastest = std::min(fastest, seconds_since(start));
+// Kernels as points under the roofs.
+void draw(const std::string& file) {
+  std::vector<RooflinePoint> points;
+  for (const Result& r : Session::instance().results) {
+    if (r.what.flops == 0) continue;
+    const auto has = [&](const char* part) { return r.what.name.find(part) != std::string::npos; };
+    const std::string type = has(" bf16") ? "bfloat16" : has(" q8") ? "8 bit" : "fp32";
+    const std::string kind = has("attention") ? "attention" : has(" k3") ? "3x3 convolution" : "linear, 1x1, GEMM";
+    points.push_back({kind + ", " + type, r.what.flops / r.what.bytes, 1e-9 * r.what.flops / r.seconds});
   }
-  const double core = (core_seconds() - core_start) / static_cast<double>(state.iterations());
-  state.counters["GFLOP/s"] = 2e-9 * multiply_adds / fastest;
-  state.counters["peak"] = 2e-9 * multiply_adds / fastest / peak().all_threads;
-  state.counters["core_peak"] = 2e-9 * multiply_adds / core / peak().core;
-  state.counters["best_ms"] = fastest * 1e3;
-}
-
-void gemm(benchmark::State& state, Index M, Index N, Index K) {
-  const auto a = filled(Shape<2>{M, K}), b = filled(Shape<2>{K, N});
-  measure(state, static_cast<double>(M * N * K), [&] { benchmark::DoNotOptimize(fast::matmul(a, b)); });
-}
-
-void linear(benchmark::State& state, Index rows, Index Out, Index In) {
-  const auto x = filled(Shape<2>{rows, In}), w = filled(Shape<2>{Out, In});
-  const auto bias = filled(Shape<1>{Out});
-  measure(state, static_cast<double>(rows * In * Out), [&] { benchmark::DoNotOptimize(fast::linear(x, w, &bias)); });
-}
-
-enum class Pass { forward, input, weight };
-void conv(benchmark::State& state, Pass pass, Index N, Index C, Index O, Index H, Index K) {
-  const auto x = filled(Shape<4>{N, C, H, H}), w = filled(Shape<4>{O, C, K, K}), dy = filled(Shape<4>{N, O, H, H});
-  const Conv2dOptions o{.padding = Padding::all(K / 2)};
-  measure(state, static_cast<double>(dy.size() * C * K * K), [&] {
-    if (pass == Pass::forward) benchmark::DoNotOptimize(fast::conv2d<float>(x, w, nullptr, o));
-    if (pass == Pass::input) benchmark::DoNotOptimize(fast::conv2d_backward_input(dy, w, x.shape(), o));
-    if (pass == Pass::weight) benchmark::DoNotOptimize(fast::conv2d_backward_weight(dy, x, w.shape(), o));
-  });
-}
-
-void attention(benchmark::State& state, Index N, Index L, Index S, Index heads, Index width) {
-  const auto q = filled(Shape<3>{N, L, heads * width}), k = filled(Shape<3>{N, S, heads * width});
-  const AttentionOptions o{.heads = heads};
-  measure(state, 2.0 * static_cast<double>(q.size() * S),
-          [&] { benchmark::DoNotOptimize(fast::attention(q, k, k, o)); });
-}
-
-void attention_backward(benchmark::State& state, Index N, Index L, Index heads, Index width) {
-  const auto q = filled(Shape<3>{N, L, heads * width});
-  const AttentionOptions o{.heads = heads};
-  const auto result = fast::attention(q, q, q, o);
-  measure(state, 5.0 * static_cast<double>(q.size() * L),
-          [&] { benchmark::DoNotOptimize(fast::attention_backward(q, q, q, q, result, o)); });
+  draw_roofline(file, Peaks::measured(), points);
 }
 
 }  // namespace
 
-BENCHMARK_CAPTURE(gemm, 1024x1024x1024, 1024, 1024, 1024);
-BENCHMARK_CAPTURE(gemm, 4096x320x320, 4096, 320, 320);
-BENCHMARK_CAPTURE(gemm, 4096x2560x320, 4096, 2560, 320);
-BENCHMARK_CAPTURE(gemm, 320x4096x2880, 320, 4096, 2880);
-BENCHMARK_CAPTURE(gemm, 64x64x64, 64, 64, 64);
-BENCHMARK_CAPTURE(gemm, 16x16x16, 16, 16, 16);
-BENCHMARK_CAPTURE(linear, tokens_77x3072x768, 77, 3072, 768);
-BENCHMARK_CAPTURE(linear, one_row_1280x1280, 1, 1280, 1280);
-BENCHMARK_CAPTURE(conv, unet_320_64x64, Pass::forward, 1, 320, 320, 64, 3);
-BENCHMARK_CAPTURE(conv, unet_1280_8x8_batch_2, Pass::forward, 2, 1280, 1280, 8, 3);
-BENCHMARK_CAPTURE(conv, unet_640_32x32_kernel_1, Pass::forward, 1, 640, 640, 32, 1);
-BENCHMARK_CAPTURE(conv, decoder_512_64x64, Pass::forward, 1, 512, 512, 64, 3);
-BENCHMARK_CAPTURE(conv, train_64_8x8_batch_128_forward, Pass::forward, 128, 64, 64, 8, 3);
-BENCHMARK_CAPTURE(conv, train_64_8x8_batch_128_input, Pass::input, 128, 64, 64, 8, 3);
-BENCHMARK_CAPTURE(conv, train_64_8x8_batch_128_weight, Pass::weight, 128, 64, 64, 8, 3);
-BENCHMARK_CAPTURE(conv, train_192_4x4_batch_128_forward, Pass::forward, 128, 192, 192, 4, 3);
-BENCHMARK_CAPTURE(conv, train_192_4x4_batch_128_weight, Pass::weight, 128, 192, 192, 4, 3);
-BENCHMARK_CAPTURE(conv, train_32_32x32_batch_64_forward, Pass::forward, 64, 32, 32, 32, 3);
-BENCHMARK_CAPTURE(attention, unet_8_heads_4096x4096x40, 1, 4096, 4096, 8, 40);
-BENCHMARK_CAPTURE(attention, unet_8_heads_4096x77x40, 1, 4096, 77, 8, 40);
-BENCHMARK_CAPTURE(attention, train_4_heads_64x64x32_batch_128, 128, 64, 64, 4, 32);
-BENCHMARK_CAPTURE(attention_backward, train_4_heads_64x64x32_batch_128, 128, 64, 4, 32);
+int main(int argc, char** argv) {
+  bool all = false;
+  std::string roofline;
+  std::vector<WeightType> types{WeightType::f32, WeightType::bf16};
+  std::vector<std::string> others{argv[0]};
+  try {
+    for (int i = 1; i < argc; ++i) {
+      const std::string a = argv[i];
+      if (a == "--all") {
+        all = true;
+      } else if (a.starts_with("--roofline=")) {
+        roofline = a.substr(11);
+      } else if (a.starts_with("--types=")) {
+        types = parse_types(a.substr(8));
+      } else {
+        others.push_back(a);
+      }
+    }
+    Peaks::measured();
+    register_products();
+    register_cases(all, types);
+    Table table;
+    if (!run_benchmarks(others, table)) return 2;
+    if (!roofline.empty()) draw(roofline);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "bench_kernels: %s\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,72 @@
+// The roofline (Williams, Waterman & Patterson 2009): how many operations a second a kernel can reach that does `x` of
+// them for each byte it must fetch. Left of the edge memory is the limit, right of it arithmetic.
+#pragma once
+#include "peaks.hpp"  // first
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "inkling/io/image.hpp"
+#include "inkling/plot/line_plot.hpp"
+
+namespace inkling_bench {
+
+struct RooflinePoint {
+  std::string kind;  // one colour and one line of the legend for each
+  double intensity;  // operations a byte of compulsory traffic
+  double rate;       // GFLOP/s
+};
+
+inline void draw_roofline(const std::string& file, const Peaks& peaks, const std::vector<RooflinePoint>& points) {
+  using namespace inkling::plot;
+  constexpr double low = 1, high = 2000;  // operations a byte
+  const auto rounded = [](double v) { return std::to_string(static_cast<long>(std::lround(v))); };
+  std::vector<Series> all;
+  const auto roof = [&](const char* name, double flops, Color color) {
+    if (flops <= 0) return;
+    const double edge = flops / peaks.read.all;
+    Series s;
+    s.name = std::string(name) + ": " + rounded(flops) + " GFLOP/s";
+    s.x = {low, edge, high};
+    s.y = {low * peaks.read.all, flops, flops};
+    s.color = color;
+    s.pen = 1.5;
+    all.push_back(s);
+  };
+  roof("8-bit dot products", peaks.i8.all, {0xbb, 0xbb, 0xc0});
+  roof("bfloat16 dot products", peaks.bf16.all, {0x88, 0x88, 0x8c});
+  roof("fp32 multiply-adds", peaks.f32.all, {0x33, 0x33, 0x36});
+
+  std::vector<std::string> kinds;
+  for (const RooflinePoint& p : points)
+    if (std::find(kinds.begin(), kinds.end(), p.kind) == kinds.end()) kinds.push_back(p.kind);
+  std::sort(kinds.begin(), kinds.end());
+  for (std::size_t k = 0; k < kinds.size(); ++k) {
+    Series s;
+    s.name = kinds[k];
+    s.color = inkling::plot::detail::series_colors[k % 6];
+    s.pen = 7;  // lines of one point each: dots
+    for (const RooflinePoint& p : points)
+      if (p.kind == kinds[k]) {
+        s.x.insert(s.x.end(), {p.intensity, p.intensity});
+        s.y.insert(s.y.end(), {p.rate, std::numeric_limits<double>::quiet_NaN()});
+      }
+    all.push_back(s);
+  }
+  LinePlotOptions o;
+  o.title = "Roofline, " + std::to_string(inkling::num_threads()) +
+            (inkling::num_threads() == 1 ? " thread" : " threads") + ", memory " + rounded(peaks.read.all) + " GB/s";
+  o.x_label = "operations for each byte of input, weights and output";
+  o.y_label = "GFLOP/s";
+  o.width = 960, o.height = 620, o.text_size = 10;
+  o.log_x = o.log_y = true;
+  o.x_low = low, o.x_high = high;
+  o.y_low = 10;
+  o.y_high = 2 * std::max({peaks.i8.all, peaks.bf16.all, peaks.f32.all});
+  inkling::write_png(file, line_plot(all, o));
+}
+
+}  // namespace inkling_bench
