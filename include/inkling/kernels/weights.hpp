@@ -6,19 +6,18 @@
 //   bf16   2                products of two bf16, summed in fp32                   2^-8, of the activations too
 //   q8     1.06             products of two 8-bit integers, one scale for 32       1/254 of the largest of 32
 #pragma once
-#include "inkling/core/intrinsics.hpp"  // first
+#include "inkling/kernels/fast/pack.hpp"  // first
 
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "inkling/core/half.hpp"
+#include "inkling/core/parallel.hpp"
 #include "inkling/kernels/checks.hpp"
+#include "inkling/kernels/fast/stored_panel.hpp"
 
 namespace inkling::kernels {
-
-enum class WeightType { f32, f16, bf16, q8 };
 
 using inkling::to_string;  // of shapes: the next line would hide it
 inline std::string to_string(WeightType type) {
@@ -36,9 +35,16 @@ inline WeightType weight_type_from_string(std::string_view name) {
   throw ConfigError("weight type", "f32, f16, bf16 or q8", std::string(name));
 }
 
-// Which side of the matrix product the weight is on: x W^T in a linear layer, W P (P: patches) in a convolution. It
-// decides how the panels lie, so a weight packed for one use is refused by the other.
-enum class WeightUse { linear, convolution };
+// body(std::integral_constant<WeightType, type>): from a type known at run time to one known to the compiler.
+template <class Body>
+void with_weight_type(WeightType type, const Body& body) {
+  switch (type) {
+    case WeightType::f32: return body(std::integral_constant<WeightType, WeightType::f32>{});
+    case WeightType::f16: return body(std::integral_constant<WeightType, WeightType::f16>{});
+    case WeightType::bf16: return body(std::integral_constant<WeightType, WeightType::bf16>{});
+    case WeightType::q8: return body(std::integral_constant<WeightType, WeightType::q8>{});
+  }
+}
 
 // Copies share the numbers.
 class PackedWeight {
@@ -49,40 +55,91 @@ class PackedWeight {
   PackedWeight(Index out, Index depth, const T* w, WeightType type, WeightUse use)
       : out_(out), depth_(depth), type_(type), use_(use) {
     checked_size(Shape<2>{out, depth}, "PackedWeight");
-    auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(out * depth));
-    for (std::size_t i = 0; i < values->size(); ++i) (*values)[i] = static_cast<float>(w[i]);
-    values_ = std::move(values);
+    pack(w, sizeof(T), [](const void* from, Index n, float* to) {
+      if constexpr (std::is_same_v<T, float>) std::copy_n(static_cast<const float*>(from), n, to);
+      else detail::widen(static_cast<const T*>(from), n, to);
+    });
   }
 
-  bool empty() const { return !values_; }
+  bool empty() const { return !data_; }
   Index out() const { return out_; }
   Index depth() const { return depth_; }
   WeightType type() const { return type_; }
   WeightUse use() const { return use_; }
   // Memory that the numbers take.
-  Index bytes() const { return values_ ? static_cast<Index>(values_->size() * sizeof(float)) : 0; }
+  Index bytes() const { return bytes_; }
+  // The panels; kernels/fast/stored_panel.hpp tells how they lie.
+  const std::byte* data() const { return data_.get(); }
 
-  // w [out, depth]: the numbers as stored. For f32 they are those given.
+  // w [out, depth]: the numbers as stored. For f32 they are those given, for f16 those given as half.
   void unpack(float* w) const {
-    if (values_) std::copy(values_->begin(), values_->end(), w);
+    if (!data_) return;
+    with_weight_type(type_, [&](auto type) {
+      constexpr WeightType stored = decltype(type)::value;
+      const fast::StoredLayout<stored> layout(out_, depth_, use_);
+      const Index lanes = layout.lanes, step = layout.blocks.step;
+      parallel_for(layout.panels(), lanes * depth_, [&](Index p) {
+        float* panel = fast::workspace<float, 4>(lanes * step);
+        for (Index k = 0; k < depth_; k += step) {
+          const Index depth = std::min(step, depth_ - k), rows = std::min(lanes, out_ - p * lanes);
+          fast::StoredPanel<stored>::widen(data_.get() + layout.offset(k, p), lanes, depth, panel);
+          fast::transpose(panel, lanes, depth, rows, w + p * lanes * depth_ + k, depth_);
+        }
+      });
+    });
   }
 
  private:
-  Index out_ = 0, depth_ = 0;
+  // A piece of a few rows at a time is widened to float, turned into a panel and stored.
+  void pack(const void* w, std::size_t size, void (*widen)(const void*, Index, float*)) {
+    with_weight_type(type_, [&](auto type) {
+      constexpr WeightType stored = decltype(type)::value;
+      const fast::StoredLayout<stored> layout(out_, depth_, use_);
+      const Index lanes = layout.lanes, step = layout.blocks.step;
+      bytes_ = layout.bytes();
+      constexpr std::align_val_t line{64};
+      data_ = std::shared_ptr<std::byte>(
+          static_cast<std::byte*>(::operator new(static_cast<std::size_t>(bytes_), line)),
+          [](std::byte* p) { ::operator delete(p, line); });
+      parallel_for(layout.panels(), lanes * depth_, [&](Index p) {
+        float* rows = fast::workspace<float, 4>(2 * lanes * step);
+        float* panel = rows + lanes * step;
+        for (Index k = 0; k < depth_; k += step) {
+          const Index depth = std::min(step, depth_ - k), count = std::min(lanes, out_ - p * lanes);
+          if (count < lanes) std::fill_n(panel, lanes * depth, 0.0f);
+          for (Index i = 0; i < count; ++i)
+            widen(static_cast<const std::byte*>(w) + static_cast<std::size_t>((p * lanes + i) * depth_ + k) * size,
+                  depth, rows + i * depth);
+          fast::transpose(rows, depth, count, depth, panel, lanes);
+          fast::StoredPanel<stored>::narrow(panel, lanes, depth, data_.get() + layout.offset(k, p));
+        }
+      });
+    });
+  }
+
+  Index out_ = 0, depth_ = 0, bytes_ = 0;
   WeightType type_ = WeightType::f32;
   WeightUse use_ = WeightUse::linear;
-  std::shared_ptr<const std::vector<float>> values_;
+  std::shared_ptr<std::byte> data_;
 };
+
+inline void require_use(const PackedWeight& w, WeightUse use, std::string_view where) {
+  const auto name = [](WeightUse u) { return u == WeightUse::linear ? "linear" : "convolution"; };
+  if (w.use() != use) throw ConfigError(where, std::string("a weight packed for use ") + name(use), name(w.use()));
+}
+// [Out, ...] with as many numbers as were packed.
+template <std::size_t N>
+void require_packed_shape(const PackedWeight& w, const Shape<N>& shape, WeightUse use, std::string_view where) {
+  require_use(w, use, where);
+  require(shape[0] == w.out() && checked_size(shape, where) == w.out() * w.depth(), where,
+          to_string(Shape<2>{w.out(), w.depth()}) + " numbers as in the packed weight", to_string(shape));
+}
 
 // The numbers as stored, as a tensor: w [Out, ...].
 template <std::size_t N>
 Tensor<float, N> unpacked(const PackedWeight& w, const Shape<N>& shape, WeightUse use, std::string_view where) {
-  const auto name = [](WeightUse u) { return u == WeightUse::linear ? "linear" : "convolution"; };
-  if (w.use() != use)
-    throw ConfigError(where, std::string("a weight packed for use ") + name(use), name(w.use()));
+  require_packed_shape(w, shape, use, where);
   Tensor<float, N> values(shape, uninitialized);
-  require(shape[0] == w.out() && values.size() == w.out() * w.depth(), where,
-          to_string(Shape<2>{w.out(), w.depth()}) + " numbers as in the packed weight", to_string(shape));
   w.unpack(values.data());
   return values;
 }

@@ -97,6 +97,24 @@ inline GemmGrid gemm_grid(Index row_panels, Index rows, Index column_panels, Ind
   return best;
 }
 
+// Where a panel lies: in the scratch that it was packed into, or, with packed(), where the operand keeps it. Such an
+// operand has its own blocks of k.
+template <class T, class Left>
+INKLING_INLINE const T* left_panel(const Left& a, Index m, Index rows, Index k, Index depth, T* scratch) {
+  if constexpr (requires { a.packed(m, k, depth); }) return a.packed(m, k, depth);
+  else return a.pack(m, rows, k, depth, scratch), scratch;
+}
+template <class T, class Right>
+const T* right_panels(const Right& b, Index k, Index depth, Index n, Index columns, Index units) {
+  if constexpr (requires { b.packed(n, k, depth); }) {
+    return b.packed(n, k, depth);
+  } else {
+    T* scratch = workspace<T, 0>(units + 2 * width<Sum<T>>);
+    b.pack(k, depth, n, columns, scratch);
+    return scratch;
+  }
+}
+
 // One tile from the registers' copy to C.
 template <class T, class Out, class Epilogue>
 INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m, Index n, const Out& out,
@@ -122,17 +140,20 @@ INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m
   }
 }
 
-// C (+)= A B, elementwise followed by the epilogue. K = 0 gives C = epilogue(0).
+// C (+)= A B, elementwise followed by the epilogue. K = 0 gives C = epilogue(0). T is what the panels are made of.
 template <class T, class Left, class Right, class Out, class Epilogue = NoEpilogue>
 void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& out, bool accumulate = false,
           const Epilogue& epilogue = {}) {
   if (M == 0 || N == 0) return;
   constexpr Index R = Tile<T>::rows, C = Tile<T>::columns;
   constexpr Index block_bytes = 512 * 1024, most_columns = 8192;
-  const Index k_blocks = std::max<Index>(1, (K + Tile<T>::depth - 1) / Tile<T>::depth);
-  const Index k_step = (K + k_blocks - 1) / k_blocks;  // equal blocks: the last is not a remnant
+  const KBlocks blocks = [&] {
+    if constexpr (requires { a.blocks; }) return a.blocks;
+    else if constexpr (requires { b.blocks; }) return b.blocks;
+    else return k_blocks(K, Tile<T>::depth * Arithmetic<T>::numbers, Arithmetic<T>::granule);
+  }();
   const Index row_panels = (M + R - 1) / R, column_panels = (N + C - 1) / C;
-  const Index panel_bytes = std::max<Index>(1, k_step) * C * static_cast<Index>(sizeof(T));
+  const Index panel_bytes = std::max<Index>(1, Tile<T>::right_units(blocks.step)) * static_cast<Index>(sizeof(T));
   const Index most_panels = std::clamp<Index>(block_bytes / panel_bytes, 1, std::max<Index>(1, most_columns / C));
 
   // A thread is woken for 10^6 multiply-adds (about 10 microseconds), not for less.
@@ -146,23 +167,23 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
     const Index n_begin = column_panels * tc / grid.columns * C;
     const Index n_count = std::min(N, column_panels * (tc + 1) / grid.columns * C) - n_begin;
     const Index panels = (n_count + C - 1) / C;
-    T* b_block = workspace<T, 0>(panels * C * k_step + 2 * width<T>);
-    T* a_panel = workspace<T, 1>(R * Tile<T>::row_stride);
+    T* a_scratch = workspace<T, 1>(Tile<T>::left_units);
     Index* offsets = workspace<Index, 0>(n_count);
     out.columns(n_begin, n_count, offsets);
-    alignas(64) T tile[static_cast<std::size_t>(R * C)];
-    for (Index block = 0; block < k_blocks; ++block) {
-      const Index k = block * k_step, depth = std::min(k_step, K - k);
-      b.pack(k, depth, n_begin, n_count, b_block);
+    alignas(64) Sum<T> tile[static_cast<std::size_t>(R * C)];
+    for (Index block = 0; block < blocks.count; ++block) {
+      const Index k = block * blocks.step, depth = std::min(blocks.step, K - k);
+      const Index panel_units = Tile<T>::right_units(depth);
+      const T* b_panel = right_panels<T>(b, k, depth, n_begin, n_count, panels * panel_units);
       for (Index m = m_begin; m < m_end; m += R) {
         const Index rows = std::min(R, m_end - m);
-        a.pack(m, rows, k, depth, a_panel);
+        const T* a_panel = left_panel<T>(a, m, rows, k, depth, a_scratch);
         for (Index n = 0; n < n_count; n += C) {
           const Index columns = std::min(C, n_count - n);
           for (Index i = 0; i < rows; ++i) prefetch(out.c + (m + i) * out.row_stride + offsets[n], C);
-          multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_block + n * depth, tile);
-          write_tile<T>(tile, rows, columns, m, n_begin + n, out, offsets + n, accumulate || block > 0,
-                        block == k_blocks - 1, epilogue);
+          multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_panel + n / C * panel_units, tile);
+          write_tile<Sum<T>>(tile, rows, columns, m, n_begin + n, out, offsets + n, accumulate || block > 0,
+                             block == blocks.count - 1, epilogue);
         }
       }
     }

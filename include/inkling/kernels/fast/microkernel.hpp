@@ -7,23 +7,54 @@
 #pragma once
 #include "inkling/kernels/fast/simd.hpp"  // first
 
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 
 namespace inkling::kernels::fast {
 
+// What panels are made of: one unit for each row (or column) and step of k. Here a unit is a number; dot_product.hpp
+// adds units of two and four numbers in 32 bits, neighbours along k, which one instruction multiplies and sums.
+template <class Unit>
+struct Arithmetic {
+  using Sum = Unit;
+  static constexpr Index numbers = 1;  // a unit holds so many k
+  static constexpr Index granule = 1;  // blocks of k are multiples of this
+  INKLING_INLINE static Vec<Unit> row(const Unit* b) { return load(b); }
+  INKLING_INLINE static Vec<Unit> repeat(const Unit* a) { return Vec<Unit>(*a); }
+  INKLING_INLINE static Vec<Unit> multiply_add(const Vec<Unit>& a, const Vec<Unit>& b, const Vec<Unit>& sum) {
+    return mul_add<Unit>(a, b, sum);
+  }
+};
+template <class T>
+using Sum = typename Arithmetic<T>::Sum;
+
 template <class T>
 struct Tile {
   static constexpr Index rows = vector_registers == 32 ? 8 : 4;
   static constexpr Index vectors = 3;
-  static constexpr Index columns = vectors * width<T>;
-  // So many steps of k before the tile is written: the panel of A that they need fills a third of the first-level
+  static constexpr Index columns = vectors * width<Sum<T>>;
+  // So many units of k before the tile is written: the panel of A that they need fills a third of the first-level
   // cache (8 * 1536 bytes), and the 24 loads and stores of C vanish beside 384 * 24 multiply-adds.
   static constexpr Index depth = 1536 / static_cast<Index>(sizeof(T));
   // Rows of a panel of A lie this far apart: a constant, so that one pointer reaches all 8; not a power of two, so
   // that they do not fall into the same cache set.
   static constexpr Index row_stride = depth + 64 / static_cast<Index>(sizeof(T));
+  // Units of a panel of A at most, and of a panel of B with so many k.
+  static constexpr Index left_units = rows * row_stride;
+  static constexpr Index right_units(Index k) {
+    return (k + Arithmetic<T>::numbers - 1) / Arithmetic<T>::numbers * columns;
+  }
 };
+
+// K in blocks of `step` numbers: all equal, so that the last is not a remnant.
+struct KBlocks {
+  Index count, step;
+};
+inline KBlocks k_blocks(Index K, Index most, Index granule) {
+  const Index count = std::max<Index>(1, (K + most - 1) / most), step = (K + count - 1) / count;
+  return {count, (step + granule - 1) / granule * granule};
+}
 
 // A panel of A holds Tile::rows rows. Only single numbers are read from it, so either order is as fast to compute
 // with; it follows the operand, so that packing is copying of contiguous numbers, never a transposition.
@@ -39,42 +70,44 @@ INKLING_INLINE constexpr Index panel_offset(Index i, Index k) {
 
 // The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them in memory.
 template <class T, PanelOrder Order, std::size_t... V, std::size_t... I>
-INKLING_INLINE void multiply_panels(Index depth, const T* a, const T* b, T* c, std::index_sequence<V...>,
+INKLING_INLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T>* c, std::index_sequence<V...>,
                                     std::index_sequence<I...>) {
+  using A = Arithmetic<T>;
   constexpr std::size_t vectors = sizeof...(V);
-  Vec<T> sum[] = {(void(I), Vec<T>(T(0)))...};
-  for (Index k = 0; k < depth; ++k) {
-    const Vec<T> row[] = {load(b + static_cast<Index>(V) * width<T>)...};
-    ((sum[I] = mul_add<T>(Vec<T>(a[panel_offset<T, Order>(static_cast<Index>(I / vectors), 0)]), row[I % vectors],
-                          sum[I])),
+  constexpr Index W = width<Sum<T>>;
+  Vec<Sum<T>> sum[] = {(void(I), Vec<Sum<T>>(Sum<T>(0)))...};
+  for (Index k = 0; k < units; ++k) {
+    const decltype(A::row(b)) row[] = {A::row(b + static_cast<Index>(V) * W)...};
+    ((sum[I] = A::multiply_add(A::repeat(a + panel_offset<T, Order>(static_cast<Index>(I / vectors), 0)),
+                               row[I % vectors], sum[I])),
      ...);
     a += panel_offset<T, Order>(0, 1);
     b += Tile<T>::columns;
   }
-  (store(c + static_cast<Index>(I / vectors) * Tile<T>::columns + static_cast<Index>(I % vectors) * width<T>, sum[I]),
-   ...);
+  (store(c + static_cast<Index>(I / vectors) * Tile<T>::columns + static_cast<Index>(I % vectors) * W, sum[I]), ...);
 }
 
 template <class T, PanelOrder Order, Index Rows, Index Vectors>
-void multiply_panels(Index depth, const T* a, const T* b, T* c) {
-  multiply_panels<T, Order>(depth, a, b, c, std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
+void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c) {
+  constexpr Index numbers = Arithmetic<T>::numbers;
+  multiply_panels<T, Order>((depth + numbers - 1) / numbers, a, b, c, std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
                             std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
 }
 
 // A panel of A [rows, depth] times a panel of B [depth, columns] into a tile c [Tile::rows, Tile::columns]. At the
 // edges of C only the vectors and about the rows that exist are computed; the rest of the tile is then unset.
 template <class T, PanelOrder Order>
-void multiply_tile(Index rows, Index columns, Index depth, const T* a, const T* b, T* c) {
-  constexpr Index all = Tile<T>::rows, half = Tile<T>::rows / 2;
-  const Index vectors = (columns + width<T> - 1) / width<T>;
-  if (rows > half) {
+void multiply_tile(Index rows, Index columns, Index depth, const T* a, const T* b, Sum<T>* c) {
+  constexpr Index all = Tile<T>::rows, few = Tile<T>::rows / 2, W = width<Sum<T>>;
+  const Index vectors = (columns + W - 1) / W;
+  if (rows > few) {
     if (vectors == 3) return multiply_panels<T, Order, all, 3>(depth, a, b, c);
     if (vectors == 2) return multiply_panels<T, Order, all, 2>(depth, a, b, c);
     return multiply_panels<T, Order, all, 1>(depth, a, b, c);
   }
-  if (vectors == 3) return multiply_panels<T, Order, half, 3>(depth, a, b, c);
-  if (vectors == 2) return multiply_panels<T, Order, half, 2>(depth, a, b, c);
-  return multiply_panels<T, Order, half, 1>(depth, a, b, c);
+  if (vectors == 3) return multiply_panels<T, Order, few, 3>(depth, a, b, c);
+  if (vectors == 2) return multiply_panels<T, Order, few, 2>(depth, a, b, c);
+  return multiply_panels<T, Order, few, 1>(depth, a, b, c);
 }
 
 }  // namespace inkling::kernels::fast

@@ -106,7 +106,7 @@ template <class T>
 void zero_missing_rows(PanelOrder order, Index rows, Index depth, T* out) {
   for (Index i = rows; i < Tile<T>::rows; ++i)
     for (Index k = 0; k < depth; ++k)
-      out[order == PanelOrder::rows ? i * Tile<T>::row_stride + k : k * Tile<T>::rows + i] = T(0);
+      out[order == PanelOrder::rows ? i * Tile<T>::row_stride + k : k * Tile<T>::rows + i] = T{};
 }
 
 // A [M, K]
@@ -151,7 +151,7 @@ INKLING_INLINE void for_each_panel(Index depth, Index n, T* out, const Body& bod
     const Index count = std::min(columns, n - j);
     body(j, count, out);
     if (count < columns)
-      for (Index k = 0; k < depth; ++k) std::fill(out + k * columns + count, out + (k + 1) * columns, T(0));
+      for (Index k = 0; k < depth; ++k) std::fill(out + k * columns + count, out + (k + 1) * columns, T{});
   }
 }
 

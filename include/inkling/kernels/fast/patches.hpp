@@ -62,13 +62,14 @@ class PatchWindow {
     }
   }
 
-  // A run of columns whose numbers lie side by side, in the window or (plain) in the image.
-  struct Run {
-    Index from, to, length;
+  // A vector of neighbouring columns whose numbers lie side by side, in the window or (plain) in the image.
+  struct Piece {
+    Index from, to, count;
   };
-  // The runs of columns column.. of any row; `from` is relative to row_start(row).
-  void find_runs(Index column, Index columns, std::vector<Run>& runs) const {
-    runs.clear();
+  // Columns column.. of any row; `from` counts from the start of the row. Beyond the window's runs there is room to read
+  // and, for whoever packs rows in ascending order, to write whole vectors; beyond the image there is not.
+  void find_pieces(Index column, Index columns, std::vector<Piece>& pieces) const {
+    pieces.clear();
     const Index pixels = g_.OH * g_.OW, line = g_.plain() ? pixels : g_.OW;
     Index n = column / pixels, at = column % pixels;
     for (Index to = 0; to < columns;) {
@@ -78,27 +79,37 @@ class PatchWindow {
         const Index before = n == first_image_ ? 0 : first_lines_ + (n - first_image_ - 1) * image_lines_;
         from = (before + (i - (n == first_image_ ? first_line_ : 0)) * g_.stride) * row_pitch_ + j;
       }
-      runs.push_back({from, to, length});
+      for (Index e = 0; e < length; e += width<T>)
+        pieces.push_back({from + e, to + e, g_.plain() ? std::min(width<T>, length - e) : width<T>});
       to += length;
       at += length;
       if (at == pixels) at = 0, ++n;
     }
   }
-  const T* row_start(Index row) const {
-    const Index kw = row % g_.KW * g_.dilation, kh = row / g_.KW % g_.KH * g_.dilation, c = row / (g_.KW * g_.KH);
-    if (g_.plain()) return g_.x + c * g_.H * g_.W;
-    return window_ + (c - c0_) * channel_pitch_ + kh * row_pitch_ + kw % g_.stride * phase_pitch_ + kw / g_.stride;
-  }
-  // One row of P. Up to a vector beyond its end may be overwritten: whoever packs writes rows in ascending order.
-  INKLING_INLINE void copy(Index row, const std::vector<Run>& runs, T* out) const {
-    const T* from = row_start(row);
-    if (g_.plain()) {
-      for (const Run& r : runs) copy_row(from + r.from, r.length, out + r.to);
-    } else {
-      for (const Run& r : runs)
-        for (Index j = 0; j < r.length; j += width<T>)
-          store(out + r.to + j, load(from + r.from + j));
+  // Where rows row.. of P start.
+  void find_starts(Index row, Index rows, std::vector<const T*>& starts) const {
+    starts.clear();
+    Index kw = row % g_.KW, kh = row / g_.KW % g_.KH, c = row / (g_.KW * g_.KH);
+    for (Index r = 0; r < rows; ++r) {
+      const Index x = kw * g_.dilation, y = kh * g_.dilation;
+      starts.push_back(g_.plain() ? g_.x + c * g_.H * g_.W
+                                  : window_ + (c - c0_) * channel_pitch_ + y * row_pitch_ +
+                                        x % g_.stride * phase_pitch_ + x / g_.stride);
+      if (++kw == g_.KW) {
+        kw = 0;
+        if (++kh == g_.KH) kh = 0, ++c;
+      }
     }
+  }
+
+  // This thread's lists, kept from call to call.
+  struct Lists {
+    std::vector<Piece> pieces;
+    std::vector<const T*> starts;
+  };
+  static Lists& lists() {
+    static thread_local Lists all;
+    return all;
   }
 
  private:
@@ -134,18 +145,28 @@ class PatchWindow {
   T* window_ = nullptr;
 };
 
+// One row of P.
+template <class T, class Pieces>
+INKLING_INLINE void copy_pieces(const T* from, const Pieces& pieces, T* out) {
+  for (const auto& p : pieces)
+    if (p.count == width<T>) store(out + p.to, load(from + p.from));
+    else copy_row(from + p.from, p.count, out + p.to);
+}
+
 // P as the right operand: Y = W P.
 template <class T>
 struct RightPatches {
   const Patches<T>& g;
   void pack(Index k, Index depth, Index n, Index columns, T* out) const {
     if (depth == 0) return;
-    using Run = typename PatchWindow<T>::Run;
-    static thread_local std::vector<Run> runs;
     const PatchWindow<T> window(g, k, depth, n, columns);
+    auto& pieces = PatchWindow<T>::lists().pieces;
+    auto& starts = PatchWindow<T>::lists().starts;
+    window.find_starts(k, depth, starts);
     for_each_panel(depth, columns, out, [&](Index j, Index count, T* panel) {
-      window.find_runs(n + j, count, runs);
-      for (Index e = 0; e < depth; ++e) window.copy(k + e, runs, panel + e * Tile<T>::columns);
+      window.find_pieces(n + j, count, pieces);
+      for (Index e = 0; e < depth; ++e)
+        copy_pieces(starts[static_cast<std::size_t>(e)], pieces, panel + e * Tile<T>::columns);
     });
   }
 };
@@ -157,11 +178,13 @@ struct LeftPatches {
   const Patches<T>& g;
   void pack(Index m, Index rows, Index k, Index depth, T* out) const {
     if (depth == 0) return;
-    using Run = typename PatchWindow<T>::Run;
-    static thread_local std::vector<Run> runs;
     const PatchWindow<T> window(g, m, rows, k, depth);
-    window.find_runs(k, depth, runs);
-    for (Index i = 0; i < rows; ++i) window.copy(m + i, runs, out + i * Tile<T>::row_stride);
+    auto& pieces = PatchWindow<T>::lists().pieces;
+    auto& starts = PatchWindow<T>::lists().starts;
+    window.find_starts(m, rows, starts);
+    window.find_pieces(k, depth, pieces);
+    for (Index i = 0; i < rows; ++i)
+      copy_pieces(starts[static_cast<std::size_t>(i)], pieces, out + i * Tile<T>::row_stride);
     zero_missing_rows(order, rows, depth, out);
   }
 };

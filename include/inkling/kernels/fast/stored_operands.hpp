@@ -1,0 +1,231 @@
+// Operands of products with packed weights: the weights as they lie in memory, or widened to float when the processor
+// multiplies only floats; and the activations, rounded alike in both cases while they are packed.
+#pragma once
+#include "inkling/kernels/fast/pack.hpp"  // first
+
+#include "inkling/kernels/fast/patches.hpp"
+#include "inkling/kernels/weights.hpp"
+
+namespace inkling::kernels::fast {
+
+// --- Weights ---------------------------------------------------------------------------------------------------------
+
+// W^T [K, Out] of a linear layer, on the right.
+template <WeightType type>
+struct RightWeight {
+  using T = Unit<type, WeightUse::linear>;
+  static constexpr bool as_stored = type == WeightType::f32 || !std::is_same_v<T, float>;
+  const std::byte* data;
+  StoredLayout<type> layout;
+  KBlocks blocks = layout.blocks;
+
+  explicit RightWeight(const PackedWeight& w) : data(w.data()), layout(w.out(), w.depth(), WeightUse::linear) {}
+  const T* packed(Index n, Index k, Index) const
+    requires(as_stored)
+  {
+    return reinterpret_cast<const T*>(data + layout.offset(k, n / layout.lanes));
+  }
+  void pack(Index k, Index depth, Index n, Index columns, float* out) const
+    requires(!as_stored)
+  {
+    for (Index j = 0; j < columns; j += layout.lanes, out += depth * layout.lanes)
+      StoredPanel<type>::widen(data + layout.offset(k, (n + j) / layout.lanes), layout.lanes, depth, out);
+  }
+};
+
+// W [O, K] of a convolution, on the left.
+template <WeightType type>
+struct LeftWeight {
+  using T = Unit<type, WeightUse::convolution>;
+  static constexpr PanelOrder order = PanelOrder::columns;
+  static constexpr bool as_stored = type == WeightType::f32 || !std::is_same_v<T, float>;
+  const std::byte* data;
+  StoredLayout<type> layout;
+  KBlocks blocks = layout.blocks;
+
+  explicit LeftWeight(const PackedWeight& w) : data(w.data()), layout(w.out(), w.depth(), WeightUse::convolution) {}
+  const T* packed(Index m, Index k, Index depth) const
+    requires(as_stored)
+  {
+    const std::byte* panel = data + layout.offset(k, m / layout.lanes);
+    const Index bytes = StoredPanel<type>::bytes(layout.lanes, depth);
+    prefetch(panel + bytes, bytes);  // the next one
+    return reinterpret_cast<const T*>(panel);
+  }
+  void pack(Index m, Index, Index k, Index depth, float* out) const
+    requires(!as_stored)
+  {
+    StoredPanel<type>::widen(data + layout.offset(k, m / layout.lanes), layout.lanes, depth, out);
+  }
+};
+
+// --- Activations, rounded as the type of the weights asks, but multiplied as floats ----------------------------------
+
+// n numbers `stride` apart, n at most 32 for q8
+template <WeightType type>
+void round_activations(float* x, Index n, Index stride) {
+  if constexpr (type == WeightType::bf16) {
+    for (Index i = 0; i < n; ++i)
+      x[i * stride] = std::bit_cast<float>(std::uint32_t{detail::bfloat16_bits(x[i * stride])} << 16);
+  } else {
+    std::uint32_t largest = 0;
+    for (Index i = 0; i < n; ++i)
+      largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i * stride]) & 0x7FFFFFFFu);
+    const Q8Scale s = q8_scale(largest);
+    for (Index i = 0; i < n; ++i) x[i * stride] = std::nearbyint(x[i * stride] * s.inverse) * s.scale;
+  }
+}
+
+template <WeightType type>
+struct LeftRounded {
+  static constexpr PanelOrder order = PanelOrder::rows;
+  LeftMatrix<float> x;
+  void pack(Index m, Index rows, Index k, Index depth, float* out) const {
+    x.pack(m, rows, k, depth, out);
+    for (Index i = 0; i < rows; ++i)
+      for (Index e = 0; e < depth; e += q8_block)
+        round_activations<type>(out + i * Tile<float>::row_stride + e, std::min(q8_block, depth - e), 1);
+  }
+};
+template <WeightType type>
+struct RightRounded {
+  RightPatches<float> x;
+  void pack(Index k, Index depth, Index n, Index columns, float* out) const {
+    constexpr Index C = Tile<float>::columns;
+    x.pack(k, depth, n, columns, out);
+    for (Index j = 0; j < columns; j += C)
+      for (Index e = 0; e < depth; e += q8_block)
+        for (Index c = 0; c < C; ++c)
+          round_activations<type>(out + (j * depth) + e * C + c, std::min(q8_block, depth - e), C);
+  }
+};
+
+// --- Activations in units of two or four numbers ---------------------------------------------------------------------
+
+#ifdef INKLING_BF16_DOT
+// X [M, K]
+struct LeftPairs {
+  static constexpr PanelOrder order = PanelOrder::rows;
+  const float* a;
+  Index stride;
+  void pack(Index m, Index rows, Index k, Index depth, Bf16Pair* out) const {
+    for (Index i = 0; i < rows; ++i) {
+      narrow_to_pairs(a + (m + i) * stride + k, depth, out + i * Tile<Bf16Pair>::row_stride);
+      prefetch(a + (m + rows + i) * stride + k, depth);  // the next panel
+    }
+    zero_missing_rows(order, rows, (depth + 1) / 2, out);
+  }
+};
+// Patches: rows k and k + 1 interleaved
+struct RightPairs {
+  const Patches<float>& g;
+  void pack(Index k, Index depth, Index n, Index columns, Bf16Pair* out) const {
+    if (depth == 0) return;
+    constexpr Index W = width<float>;
+    const PatchWindow<float> window(g, k, depth, n, columns);
+    auto& pieces = PatchWindow<float>::lists().pieces;
+    auto& starts = PatchWindow<float>::lists().starts;
+    window.find_starts(k, depth, starts);
+    const auto pack_row = [&](const float* low, const float* high, Bf16Pair* to) {
+      for (const auto& p : pieces) {
+        if (p.count == W) {
+          store_pairs(load(low + p.from), high ? load(high + p.from) : Vec<float>(0.0f), to + p.to);
+        } else {
+          for (Index e = p.from; e < p.from + p.count; ++e) {
+            const float pair[] = {low[e], high ? high[e] : 0};
+            narrow_to_pairs(pair, 2, to + p.to + e - p.from);
+          }
+        }
+      }
+    };
+    for_each_panel((depth + 1) / 2, columns, out, [&](Index j, Index count, Bf16Pair* panel) {
+      window.find_pieces(n + j, count, pieces);
+      const float* const* start = starts.data();
+      Index e = 0;
+      for (; e + 2 <= depth; e += 2, panel += Tile<Bf16Pair>::columns) pack_row(start[e], start[e + 1], panel);
+      if (e < depth) pack_row(start[e], nullptr, panel);
+    });
+  }
+};
+#endif
+
+#ifdef INKLING_INT8_DOT
+// X [M, K], each row in blocks of 32 with a scale of their own
+struct LeftQuads {
+  using T = Int8Quad<false>;
+  static constexpr PanelOrder order = PanelOrder::rows;
+  const float* a;
+  Index stride;
+  void pack(Index m, Index rows, Index k, Index depth, T* out) const {
+    constexpr Index R = Tile<T>::rows;
+    auto* units = reinterpret_cast<std::uint32_t*>(out);
+    for (Index e = 0; e < depth; e += q8_block, units += Tile<T>::left_block) {
+      for (Index i = 0; i < rows; ++i)
+        quantise_row(a + (m + i) * stride + k + e, std::min(q8_block, depth - e), units + i * 8, units + 8 * R + i,
+                     units + 9 * R + i);
+      for (Index i = rows; i < R; ++i) {
+        std::fill_n(units + i * 8, 8, 0u);
+        units[8 * R + i] = units[9 * R + i] = 0;
+      }
+    }
+    for (Index i = 0; i < rows; ++i) prefetch(a + (m + rows + i) * stride + k, depth);
+  }
+};
+// Patches, each column in blocks of 32
+struct RightQuads {
+  using T = Int8Quad<true>;
+  const Patches<float>& g;
+  void pack(Index k, Index depth, Index n, Index columns, T* out) const {
+    if (depth == 0) return;
+    constexpr Index C = Tile<T>::columns;
+    const PatchWindow<float> window(g, k, depth, n, columns);
+    auto& pieces = PatchWindow<float>::lists().pieces;
+    auto& starts = PatchWindow<float>::lists().starts;
+    window.find_starts(k, depth, starts);
+    alignas(64) float block[static_cast<std::size_t>(q8_block * C + width<float>)];
+    auto* units = reinterpret_cast<std::uint32_t*>(out);
+    for (Index j = 0; j < columns; j += C) {
+      window.find_pieces(n + j, std::min(C, columns - j), pieces);
+      if (j + C > columns) std::fill(std::begin(block), std::end(block), 0.0f);
+      for (Index e = 0; e < depth; e += q8_block, units += Tile<T>::right_block) {
+        const Index rows = std::min(q8_block, depth - e);
+        for (Index i = 0; i < rows; ++i)
+          copy_pieces(starts[static_cast<std::size_t>(e + i)], pieces, block + i * C);
+        std::fill(block + rows * C, block + q8_block * C, 0.0f);
+        for (Index c = 0; c < C; c += width<float>) quantise_columns(block + c, C, units + c, C);
+      }
+    }
+  }
+};
+#endif
+
+// --- Which of them goes with which weights ---------------------------------------------------------------------------
+
+// X [M, K] beside weights of a type
+template <WeightType type>
+auto left_activations(const float* x, Index K) {
+  using T = Unit<type, WeightUse::linear>;
+  if constexpr (type == WeightType::f32 || type == WeightType::f16) return LeftMatrix<float>{x, K};
+  else if constexpr (std::is_same_v<T, float>) return LeftRounded<type>{{x, K}};
+#ifdef INKLING_BF16_DOT
+  else if constexpr (type == WeightType::bf16) return LeftPairs{x, K};
+#endif
+#ifdef INKLING_INT8_DOT
+  else if constexpr (type == WeightType::q8) return LeftQuads{x, K};
+#endif
+}
+// Patches beside weights of a type
+template <WeightType type>
+auto right_activations(const Patches<float>& P) {
+  using T = Unit<type, WeightUse::convolution>;
+  if constexpr (type == WeightType::f32 || type == WeightType::f16) return RightPatches<float>{P};
+  else if constexpr (std::is_same_v<T, float>) return RightRounded<type>{{P}};
+#ifdef INKLING_BF16_DOT
+  else if constexpr (type == WeightType::bf16) return RightPairs{P};
+#endif
+#ifdef INKLING_INT8_DOT
+  else if constexpr (type == WeightType::q8) return RightQuads{P};
+#endif
+}
+
+}  // namespace inkling::kernels::fast
