@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,34 @@ class Example {
     const char* folder = std::getenv("INKLING_MODELS");
     return folder ? std::filesystem::path(folder) : std::filesystem::path(INKLING_SOURCE_DIR) / "models";
   }
+  // A file of the public data sets: in the folder that INKLING_DATA names, or ../shared/data beside the sources.
+  // INKLING_DATA=skip is for test machines without data: the example ends with 77, which CTest counts as skipped.
+  std::filesystem::path data(const std::string& name) const {
+    const char* folder = std::getenv("INKLING_DATA");
+    if (folder && std::string(folder) == "skip") throw Skipped();
+    const std::filesystem::path path =
+        (folder ? std::filesystem::path(folder) : std::filesystem::path(INKLING_SOURCE_DIR) / "../shared/data") / name;
+    if (!std::filesystem::exists(path))
+      throw std::runtime_error(path.string() + " is not there; set INKLING_DATA to the folder that holds " + name +
+                               " (examples/README.md says where to get each data set)");
+    return path;
+  }
+  // The file that an option names, or one of the data sets.
+  std::filesystem::path file(const std::string& name, const std::string& otherwise) const {
+    const std::string given = option(name, "");
+    return given.empty() ? data(otherwise) : std::filesystem::path(given);
+  }
+  // The folder for what the example makes.
+  std::filesystem::path folder(const std::string& name, const std::string& otherwise) const {
+    const std::filesystem::path path = option(name, otherwise);
+    std::filesystem::create_directories(path);
+    return path;
+  }
+  // What the example says of the world must be so: it ends with an error where it is not.
+  void claim(bool holds, const std::string& what) const {
+    if (!holds) throw std::runtime_error("does not hold: " + what);
+    std::printf("holds: %s\n", what.c_str());
+  }
   template <class Work>
   int run(Work&& work) const {
     for (std::size_t i = 0; i < arguments_.size(); ++i) {
@@ -37,6 +66,8 @@ class Example {
     try {
       work();
       return 0;
+    } catch (const Skipped&) {
+      return std::fprintf(stderr, "skipped: no data\n"), 77;
     } catch (const std::exception& e) {
       std::fprintf(stderr, "error: %s\n", e.what());
       return 1;
@@ -44,6 +75,7 @@ class Example {
   }
 
  private:
+  struct Skipped {};
   std::vector<std::string> arguments_;
   std::string usage_;
 };

@@ -168,7 +168,7 @@ inline Image line_plot(const std::vector<Series>& all, const LinePlotOptions& op
   for (const Series& s : all)
     if (!s.name.empty()) ++named, name_width = std::max(name_width, text_width(s.name, size));
   if (options.legend && named > 0) {
-    // In the corner that the fewest points are in.
+    // In the corner that the least of the curves runs through.
     const Index box_width = static_cast<Index>(name_width) + 24 + 3 * gap, box_height = named * line + gap;
     Index best_x = 0, best_y = 0, fewest = std::numeric_limits<Index>::max();
     for (const bool low : {false, true})
@@ -176,12 +176,22 @@ inline Image line_plot(const std::vector<Series>& all, const LinePlotOptions& op
         const Index bx = far_left ? left + gap : right - gap - box_width,
                     by = low ? bottom - gap - box_height : top + gap;
         Index covered = 0;
+        const auto inside_box = [&](double px, double py) {
+          return px > static_cast<double>(bx) && px < static_cast<double>(bx + box_width) &&
+                 py > static_cast<double>(by) && py < static_cast<double>(by + box_height);
+        };
         for (const Series& s : all)
           for (std::size_t i = 0; i < s.x.size(); ++i) {
             if (!x.shows(s.x[i]) || !y.shows(s.y[i])) continue;
             const double px = at_x(s.x[i]), py = at_y(s.y[i]);
-            covered += px > static_cast<double>(bx) && px < static_cast<double>(bx + box_width) &&
-                       py > static_cast<double>(by) && py < static_cast<double>(by + box_height);
+            covered += inside_box(px, py);
+            if (i == 0 || !x.shows(s.x[i - 1]) || !y.shows(s.y[i - 1])) continue;
+            const double dx = at_x(s.x[i - 1]) - px, dy = at_y(s.y[i - 1]) - py;
+            const Index pieces = static_cast<Index>(std::min(std::hypot(dx, dy) / 8, 100.0));  // 8 pixels each
+            for (Index k = 1; k < pieces; ++k) {
+              const double share = static_cast<double>(k) / static_cast<double>(pieces);
+              covered += inside_box(px + share * dx, py + share * dy);
+            }
           }
         if (covered < fewest) fewest = covered, best_x = bx, best_y = by;
       }
