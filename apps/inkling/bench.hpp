@@ -4,7 +4,7 @@
 #include <iostream>
 #include <map>
 
-#include "inkling/kernels/fast/peak.hpp"
+#include "../../bench/peaks.hpp"
 #include "inkling/pipelines/text_to_image.hpp"
 #include "load_model.hpp"
 #include "machine.hpp"
@@ -75,8 +75,26 @@ StageTimes time_stage(const std::string& stage, Module& module, Index repeat, co
   return times;
 }
 
+// What the processor reaches at most with the instruction that such weights are multiplied by.
+struct Peak {
+  double rate = 0;  // operations a second, all threads
+  const char* what = "";
+};
+inline Peak peak_for(const std::optional<kernels::WeightType>& type) {
+#if defined(__AVX512BF16__)
+  if (type == kernels::WeightType::bf16)
+    return {1e9 * inkling_bench::arithmetic_peak<inkling_bench::DotBf16>().all, "products of bfloat16 pairs"};
+#endif
+#if defined(__AVX512VNNI__)
+  if (type == kernels::WeightType::q8)
+    return {1e9 * inkling_bench::arithmetic_peak<inkling_bench::DotI8>().all, "products of four 8-bit integers"};
+#endif
+  (void)type;
+  return {1e9 * inkling_bench::arithmetic_peak<inkling_bench::MultiplyAddF32>().all, "multiply-adds of float"};
+}
+
 struct BenchTable {
-  double peak;  // operations a second
+  Peak peak;
 
   void title(const std::string& part, double load_seconds, Index bytes) const {
     std::cout << part << ": weights " << std::fixed << std::setprecision(0) << static_cast<double>(bytes) / (1 << 20)
@@ -87,7 +105,7 @@ struct BenchTable {
     std::cout << "  " << std::left << std::setw(16) << t.stage << std::right << std::fixed << std::setprecision(3)
               << std::setw(10) << t.median() << std::setw(10) << t.seconds.front() << std::setprecision(1)
               << std::setw(10) << t.operations * 1e-9 << std::setw(10) << rate * 1e-9 << std::setw(8)
-              << 100 * rate / peak << " %" << std::setprecision(0) << std::setw(10) << t.memory_mib << std::endl;
+              << 100 * rate / peak.rate << " %" << std::setprecision(0) << std::setw(10) << t.memory_mib << std::endl;
   }
 };
 
@@ -144,9 +162,9 @@ int bench(const Bench& s) {
 
   std::cout << machine_line() << std::endl;
   warn_of_slow_build();
-  const BenchTable table{kernels::fast::multiply_add_peak()};
-  std::cout << "peak " << std::fixed << std::setprecision(1) << table.peak * 1e-9
-            << " GFLOP/s: nothing but multiply-adds of float in registers, in this run\n"
+  const BenchTable table{peak_for(weights_from(s.model))};
+  std::cout << "peak " << std::fixed << std::setprecision(1) << table.peak.rate * 1e-9 << " GFLOP/s: nothing but "
+            << table.peak.what << " in registers, in this run\n"
             << s.model.path << ", " << size << " x " << size << " pixels, weights " << s.model.weights << ", " << s.repeat
             << (s.repeat == 1 ? " run" : " runs") << " after one to warm up\n"
             << "                      median   fastest     GFLOP   GFLOP/s   of peak  peak MiB" << std::endl;

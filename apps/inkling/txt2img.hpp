@@ -1,6 +1,7 @@
 // inkling txt2img: a prompt becomes a picture, and the files that show how.
 #pragma once
 #include <iostream>
+#include <map>
 #include <set>
 
 #include "../console.hpp"
@@ -154,7 +155,8 @@ int txt2img(const Txt2Img& s) {
     if (row.truncated) console::line("notice: " + truncation_notice(row));
 
   console::ProgressBar bar("denoise");
-  double denoise_mib = 0;
+  std::map<std::string, double, std::less<>> stage_mib;
+  options.after_stage = [&](std::string_view stage) { stage_mib.emplace(stage, memory.lap()); };
   std::vector<double> timesteps;
   std::vector<PredictedPicture> predicted;
   const TextToImageResult result = text_to_image(model, options, [&](const DenoisingStep& step) {
@@ -165,12 +167,10 @@ int txt2img(const Txt2Img& s) {
       if (std::find(wanted.begin(), wanted.end(), step.step) != wanted.end())
         predicted.push_back({step.step, step.t, step.x0});
     }
-    if (step.step == step.steps) denoise_mib = memory.lap();
     return !console::interrupted();
   });
   bar.finish();
   watch.lap();
-  const double decode_mib = memory.lap();
 
   const Image image = tensor_to_image(result.image);
   GenerationParameters parameters;
@@ -194,8 +194,9 @@ int txt2img(const Txt2Img& s) {
   std::printf("seconds: load %.2f, text %.2f, denoise %.2f (%.3f a step), decode %.2f, write %.2f\n", loaded,
               result.seconds.text, result.seconds.denoise,
               result.seconds.denoise / static_cast<double>(timesteps.size()), result.seconds.decode, watch.lap());
-  std::printf("weights %s, %.0f MiB; peak memory %.0f MiB: load %.0f, denoise %.0f, decode %.0f\n",
-              s.model.weights.c_str(), weights_mib, memory.most(), load_mib, denoise_mib, decode_mib);
+  std::printf("weights %s, %.0f MiB; peak memory %.0f MiB: load %.0f, text %.0f, denoise %.0f, decode %.0f\n",
+              s.model.weights.c_str(), weights_mib, memory.most(), load_mib, stage_mib["text"], stage_mib["denoise"],
+              stage_mib["decode"]);
   return 0;
 }
 

@@ -155,6 +155,7 @@ inline StableDiffusion load_stable_diffusion(const std::filesystem::path& path, 
   const auto fill = [&](auto& module, const char* part, Index done) {
     load_packed_parameters(module, files.weights(part), options.weights);
     files.file(part).release_pages();
+    MemoryPool::instance().release();  // the tensors' numbers, before they were packed
     report(options.progress, {"load", done, 3});
   };
   fill(model.text_encoder, "text_encoder", 1);
@@ -165,7 +166,6 @@ inline StableDiffusion load_stable_diffusion(const std::filesystem::path& path, 
   } else {
     fill(model.vae, "vae", 3);
   }
-  MemoryPool::instance().release();  // the largest tensor's numbers, before they were packed
   model.default_size = unet.sample_size * model.pixels_per_latent();
   return model;
 }

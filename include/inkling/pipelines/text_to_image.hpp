@@ -2,8 +2,10 @@
 #pragma once
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,8 @@ struct TextToImageOptions {
   // Text encoder and U-Net give their weights back after their last use: one picture, in the memory of the larger of
   // denoising and decoding. Before the next picture the model must be loaded again.
   bool release_weights = false;
+  // Called when "text", "denoise" and "decode" are done, and what only they needed has been given back.
+  std::function<void(std::string_view stage)> after_stage = {};
 };
 
 struct StageSeconds {
@@ -113,6 +117,11 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
   NoGrad no_grad;
   TextToImageResult result;
   detail::Stopwatch watch;
+  const auto done = [&](std::string_view stage, double& seconds) {
+    MemoryPool::instance().release();  // the next stage's tensors have other sizes
+    if (options.after_stage) options.after_stage(stage);
+    seconds = watch.lap();
+  };
 
   // Everything that can be wrong is found before the long work starts.
   const auto sampler =
@@ -125,7 +134,7 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
   result.tokens = detail::tokenize(model, {options.negative_prompt, options.prompt}, result.notice);
   result.context = model.encode_text(result.tokens);  // [2, L, D]
   if (options.release_weights) release_parameters(model.text_encoder);
-  result.seconds.text = watch.lap();
+  done("text", result.seconds.text);
 
   std::optional<AttentionMaps> maps;
   std::optional<Observation<float>> observation;
@@ -145,11 +154,10 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
   observation.reset();
   if (maps) result.attention = maps->average();
   if (options.release_weights) release_parameters(model.unet);
-  MemoryPool::instance().release();  // the decoder's tensors have other sizes
-  result.seconds.denoise = watch.lap();
+  done("denoise", result.seconds.denoise);
 
   result.image = model.decode(x);
-  result.seconds.decode = watch.lap();
+  done("decode", result.seconds.decode);
   if (!options.keep_latents) result.latents.push_back(std::move(x));
   return result;
 }
