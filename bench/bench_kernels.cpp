@@ -3,7 +3,8 @@
 //   build/bench/bench_kernels                                     the shapes that do most of the work, about 2 minutes
 //   build/bench/bench_kernels --types=f32,bf16,q8                 how weights are stored (default f32,bf16)
 //   build/bench/bench_kernels --all                               every shape
-//   build/bench/bench_kernels --roofline=roofline.png             draws what was measured
+//   build/bench/bench_kernels --roofline=roofline.png             draws what was measured; on a busy machine
+//   build/bench/bench_kernels --roofline-core=roofline.png        draws one core by processor time
 //   build/bench/bench_kernels --benchmark_filter=attention        and all other options of Google Benchmark
 //   OMP_NUM_THREADS=1 build/bench/bench_kernels                   one thread
 //
@@ -113,7 +114,7 @@ void register_products() {
     const double m = static_cast<double>(M), n = static_cast<double>(N), k = static_cast<double>(K);
     const auto make = [M, N, K]() -> std::function<void()> {
       return [a = filled(Shape<3>{1, M, K}), b = filled(Shape<3>{1, K, N})] {
-        benchmark::DoNotOptimize(kernels::matmul(a, b, false, false));
+        used(kernels::matmul(a, b, false, false));
       };
     };
     Session::instance().add(
@@ -122,24 +123,25 @@ void register_products() {
   }
 }
 
-// Kernels as points under the roofs.
-void draw(const std::string& file) {
+// Kernels as points under the roofs: all threads by the clock, or one core by its processor time.
+void draw(const std::string& file, bool core) {
   std::vector<RooflinePoint> points;
   for (const Result& r : Session::instance().results) {
     if (r.what.flops == 0) continue;
     const auto has = [&](const char* part) { return r.what.name.find(part) != std::string::npos; };
     const std::string type = has(" bf16") ? "bfloat16" : has(" q8") ? "8 bit" : "fp32";
     const std::string kind = has("attention") ? "attention" : has(" k3") ? "3x3 convolution" : "linear, 1x1, GEMM";
-    points.push_back({kind + ", " + type, r.what.flops / r.what.bytes, 1e-9 * r.what.flops / r.seconds});
+    const double rate = core ? r.of_core * r.what.roof.core : 1e-9 * r.what.flops / r.seconds;
+    points.push_back({kind + ", " + type, r.what.flops / r.what.bytes, rate});
   }
-  draw_roofline(file, Peaks::measured(), points);
+  draw_roofline(file, Peaks::measured(), points, core);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   bool all = false;
-  std::string roofline;
+  std::string roofline, roofline_core;
   std::vector<WeightType> types{WeightType::f32, WeightType::bf16};
   std::vector<std::string> others{argv[0]};
   try {
@@ -149,6 +151,8 @@ int main(int argc, char** argv) {
         all = true;
       } else if (a.starts_with("--roofline=")) {
         roofline = a.substr(11);
+      } else if (a.starts_with("--roofline-core=")) {
+        roofline_core = a.substr(16);
       } else if (a.starts_with("--types=")) {
         types = parse_types(a.substr(8));
       } else {
@@ -160,7 +164,8 @@ int main(int argc, char** argv) {
     register_cases(all, types);
     Table table;
     if (!run_benchmarks(others, table)) return 2;
-    if (!roofline.empty()) draw(roofline);
+    if (!roofline.empty()) draw(roofline, false);
+    if (!roofline_core.empty()) draw(roofline_core, true);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "bench_kernels: %s\n", e.what());
     return 1;

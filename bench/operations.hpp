@@ -2,8 +2,6 @@
 #pragma once
 #include "inkling/nn/layers.hpp"  // first: it reads the processor's intrinsics
 
-#include <benchmark/benchmark.h>
-
 #include <functional>
 #include <memory>
 #include <optional>
@@ -21,6 +19,12 @@ using inkling::Shape;
 using inkling::Tensor;
 using inkling::Variable;
 using inkling::kernels::WeightType;
+
+// The compiler must believe that somebody reads the result, or it may leave out what makes it.
+template <class T>
+void used(const T& result) {
+  asm volatile("" : : "r"(&result) : "memory");
+}
 
 // "f32,bf16" as types
 inline std::vector<WeightType> parse_types(const std::string& names) {
@@ -79,7 +83,7 @@ template <class Function>
 std::function<void()> without_gradient(Function f) {
   return [f = std::move(f)] {
     const inkling::NoGrad no_grad;
-    benchmark::DoNotOptimize(f());
+    used(f());
   };
 }
 // The forward of a layer with weights of this type, as often as wanted.
@@ -129,25 +133,25 @@ inline std::function<void()> backward_call(const Work& w, Gradient of) {
     const auto dy = filled(Shape<4>{a, c, side, side});
     if (of == Gradient::input)
       return [o, dy, weight = filled(Shape<4>{c, b, e, e}), x_shape = Shape<4>{a, b, d, d}] {
-        benchmark::DoNotOptimize(kernels::conv2d_backward_input(dy, weight, x_shape, o));
+        used(kernels::conv2d_backward_input(dy, weight, x_shape, o));
       };
     return [o, dy, x = filled(Shape<4>{a, b, d, d}), w_shape = Shape<4>{c, b, e, e}] {
-      benchmark::DoNotOptimize(kernels::conv2d_backward_weight(dy, x, w_shape, o));
+      used(kernels::conv2d_backward_weight(dy, x, w_shape, o));
     };
   }
   if (w.kind == Kind::linear) {
     const auto dy = filled(Shape<2>{a, c});
     if (of == Gradient::input)
       return [dy, weight = filled(Shape<2>{c, b})] {
-        benchmark::DoNotOptimize(kernels::linear_backward_input(dy, weight));
+        used(kernels::linear_backward_input(dy, weight));
       };
-    return [dy, x = filled(Shape<2>{a, b})] { benchmark::DoNotOptimize(kernels::linear_backward_weight(dy, x)); };
+    return [dy, x = filled(Shape<2>{a, b})] { used(kernels::linear_backward_weight(dy, x)); };
   }
   kernels::AttentionOptions o;
   o.heads = d;
   const auto q = filled(Shape<3>{a, b, d * e}), k = filled(Shape<3>{a, c, d * e});
   return [o, q, k, y = kernels::attention(q, k, k, o)] {
-    benchmark::DoNotOptimize(kernels::attention_backward(q, q, k, k, y, o));
+    used(kernels::attention_backward(q, q, k, k, y, o));
   };
 }
 // Operations of that: for an attention five products of L x S x d instead of two, as p is computed again.

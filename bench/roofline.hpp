@@ -20,25 +20,29 @@ struct RooflinePoint {
   double rate;       // GFLOP/s
 };
 
-inline void draw_roofline(const std::string& file, const Peaks& peaks, const std::vector<RooflinePoint>& points) {
+inline void draw_roofline(const std::string& file, const Peaks& peaks, const std::vector<RooflinePoint>& points,
+                          bool core) {
   using namespace inkling::plot;
   constexpr double low = 1, high = 2000;  // operations a byte
   const auto rounded = [](double v) { return std::to_string(static_cast<long>(std::lround(v))); };
+  const auto of = [core](const Rate& rate) { return core ? rate.core : rate.all; };
+  const double memory = of(peaks.read);
   std::vector<Series> all;
-  const auto roof = [&](const char* name, double flops, Color color) {
+  const auto roof = [&](const char* name, const Rate& rate, Color color) {
+    const double flops = of(rate);
     if (flops <= 0) return;
-    const double edge = flops / peaks.read.all;
+    const double edge = flops / memory;
     Series s;
     s.name = std::string(name) + ": " + rounded(flops) + " GFLOP/s";
     s.x = {low, edge, high};
-    s.y = {low * peaks.read.all, flops, flops};
+    s.y = {low * memory, flops, flops};
     s.color = color;
     s.pen = 1.5;
     all.push_back(s);
   };
-  roof("8-bit dot products", peaks.i8.all, {0xbb, 0xbb, 0xc0});
-  roof("bfloat16 dot products", peaks.bf16.all, {0x88, 0x88, 0x8c});
-  roof("fp32 multiply-adds", peaks.f32.all, {0x33, 0x33, 0x36});
+  roof("8-bit dot products", peaks.i8, {0xbb, 0xbb, 0xc0});
+  roof("bfloat16 dot products", peaks.bf16, {0x88, 0x88, 0x8c});
+  roof("fp32 multiply-adds", peaks.f32, {0x33, 0x33, 0x36});
 
   std::vector<std::string> kinds;
   for (const RooflinePoint& p : points)
@@ -57,15 +61,16 @@ inline void draw_roofline(const std::string& file, const Peaks& peaks, const std
     all.push_back(s);
   }
   LinePlotOptions o;
-  o.title = "Roofline, " + std::to_string(inkling::num_threads()) +
-            (inkling::num_threads() == 1 ? " thread" : " threads") + ", memory " + rounded(peaks.read.all) + " GB/s";
+  const int threads = inkling::num_threads();
+  const std::string who = core ? "one core" : std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+  o.title = "Roofline, " + who + ", memory " + rounded(memory) + " GB/s";
   o.x_label = "operations for each byte of input, weights and output";
   o.y_label = "GFLOP/s";
   o.width = 960, o.height = 620, o.text_size = 10;
   o.log_x = o.log_y = true;
   o.x_low = low, o.x_high = high;
   o.y_low = 10;
-  o.y_high = 2 * std::max({peaks.i8.all, peaks.bf16.all, peaks.f32.all});
+  o.y_high = 2 * std::max({of(peaks.i8), of(peaks.bf16), of(peaks.f32)});
   inkling::write_png(file, line_plot(all, o));
 }
 
