@@ -4,7 +4,7 @@
 //   f32    4                fp32                                                   none
 //   f16    2                fp32; widened while it is used                         2^-11
 //   bf16   2                products of two bf16, summed in fp32                   2^-8, of the activations too
-//   q8     1.06             products of two 8-bit integers, one scale for 32       1/254 of the largest of 32
+//   q8     1.03             products of two 8-bit integers, one scale for 64       1/254 of the largest of 64
 #pragma once
 #include "inkling/kernels/fast/pack.hpp"  // first
 

@@ -26,11 +26,12 @@
 
 namespace inkling::kernels::fast {
 
-// --- Eight bits with a scale for every 32 numbers along k --------------------------------------------------------------
+// --- Eight bits with a scale for every 64 numbers along k ------------------------------------------------------------
 
-inline constexpr Index q8_block = 32;
+// With 32 the tile of C runs at 61 % of the peak, with 64 at 75 %: scaling the integer sums takes that long.
+inline constexpr Index q8_block = 64, q8_quads = q8_block / 4;
 
-// Activations: x = q scale with q = round(127 x / max |x|), the largest of the 32 becomes +-127. The largest is taken
+// Activations: x = q scale with q = round(127 x / max |x|), the largest of a block becomes +-127. The largest is taken
 // of bits, not of numbers: then infinity and NaN win, and the whole block becomes NaN.
 struct Q8Scale {
   float scale, inverse;
@@ -78,14 +79,14 @@ inline void narrow_to_pairs(const float* x, Index n, Bf16Pair* out) {
 }
 #endif
 
-// --- Blocks of four times eight 8-bit integers -----------------------------------------------------------------------
+// --- Blocks of sixteen units of four 8-bit integers ------------------------------------------------------------------
 
 #ifdef INKLING_INT8_DOT
 // The unsigned side is the weight w, stored as w + 128. What that adds to the sum is taken off beforehand:
 //   sum_k (w + 128) a - 128 sum_k a = sum_k w a
-// and -128 sum a is known when the activations a are quantised. Panels are made of blocks of 32 k:
-//   weights       8 units for each row or column, then its scale as bfloat16
-//   activations   8 units for each row or column, then its scale as float, then -128 sum a
+// and -128 sum a is known when the activations a are quantised. Panels are made of blocks of 64 k:
+//   weights       16 units for each row or column, then its scale as bfloat16
+//   activations   16 units for each row or column, then its scale as float, then -128 sum a
 template <bool WeightsLeft>
 struct Int8Quad {
   std::uint32_t bits;
@@ -95,16 +96,28 @@ struct Arithmetic<Int8Quad<WeightsLeft>> {
   using Sum = float;
   static constexpr Index numbers = 4, granule = q8_block;
 };
-inline constexpr Index q8_units(Index lanes, bool weights) { return weights ? 8 * lanes + lanes / 2 : 10 * lanes; }
+inline constexpr Index q8_units(Index lanes, bool weights) {
+  return weights ? q8_quads * lanes + lanes / 2 : (q8_quads + 2) * lanes;
+}
 
 template <bool WeightsLeft>
 struct Tile<Int8Quad<WeightsLeft>> {
   static constexpr Index rows = Tile<float>::rows, vectors = Tile<float>::vectors, columns = Tile<float>::columns;
   static constexpr Index depth = Tile<float>::depth;
   static constexpr Index left_block = q8_units(rows, WeightsLeft), right_block = q8_units(columns, !WeightsLeft);
-  static constexpr Index left_units = depth / 8 * left_block;
+  static constexpr Index left_units = depth / q8_quads * left_block;
   static constexpr Index right_units(Index k) { return (k + q8_block - 1) / q8_block * right_block; }
 };
+
+// sum += the four products of each 32 bits. g++ 12 keeps half of the accumulators in memory around the intrinsic, at
+// less than half the speed.
+INKLING_INLINE void add_quads(__m512i& sum, const __m512i& weights, const __m512i& activations) {
+#if defined(__GNUC__) && !defined(__clang__)
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(activations));
+#else
+  sum = _mm512_dpbusd_epi32(sum, weights, activations);
+#endif
+}
 
 INKLING_INLINE __m512 widen_scales(const void* scales) {  // 16 bfloat16
   return _mm512_castsi512_ps(
@@ -124,22 +137,22 @@ INKLING_INLINE void multiply_quads(Index blocks, const Int8Quad<WeightsLeft>* a,
   for (Index block = 0; block < blocks; ++block, a += Panel::left_block, b += Panel::right_block) {
     const auto bits = [](const Int8Quad<WeightsLeft>* p) { return _mm512_set1_epi32(static_cast<int>(p->bits)); };
     const __m512i start[] = {(void(V), _mm512_setzero_si512())...,
-                             (WeightsLeft ? _mm512_loadu_si512(b + 9 * C + static_cast<Index>(V) * W)
+                             (WeightsLeft ? _mm512_loadu_si512(b + (q8_quads + 1) * C + static_cast<Index>(V) * W)
                                           : _mm512_setzero_si512())...};
-    __m512i sum[] = {(WeightsLeft ? start[vectors + I % vectors] : bits(a + 9 * R + row_of(I)))...};
-    for (Index q = 0; q < 8; ++q) {
+    __m512i sum[] = {(WeightsLeft ? start[vectors + I % vectors] : bits(a + (q8_quads + 1) * R + row_of(I)))...};
+    for (Index q = 0; q < q8_quads; ++q) {
       const __m512i column[] = {_mm512_loadu_si512(b + q * C + static_cast<Index>(V) * W)...};
       if constexpr (WeightsLeft)
-        ((sum[I] = _mm512_dpbusd_epi32(sum[I], bits(a + q * R + row_of(I)), column[I % vectors])), ...);
+        (add_quads(sum[I], bits(a + q * R + row_of(I)), column[I % vectors]), ...);
       else  // activations lie row by row
-        ((sum[I] = _mm512_dpbusd_epi32(sum[I], column[I % vectors], bits(a + row_of(I) * 8 + q))), ...);
+        (add_quads(sum[I], column[I % vectors], bits(a + row_of(I) * q8_quads + q)), ...);
     }
-    const auto* left_scale = reinterpret_cast<const std::uint16_t*>(a + 8 * R);
-    const __m512 column_scale[] = {(WeightsLeft ? _mm512_loadu_ps(b + 8 * C + static_cast<Index>(V) * W)
-                                                : widen_scales(reinterpret_cast<const std::uint16_t*>(b + 8 * C) +
+    const auto* left_scale = reinterpret_cast<const std::uint16_t*>(a + q8_quads * R);
+    const __m512 column_scale[] = {(WeightsLeft ? _mm512_loadu_ps(b + q8_quads * C + static_cast<Index>(V) * W)
+                                                : widen_scales(reinterpret_cast<const std::uint16_t*>(b + q8_quads * C) +
                                                                static_cast<Index>(V) * W))...};
     const auto row_scale = [&](Index i) {
-      const std::uint32_t scale = WeightsLeft ? std::uint32_t{left_scale[i]} << 16 : a[8 * R + i].bits;
+      const std::uint32_t scale = WeightsLeft ? std::uint32_t{left_scale[i]} << 16 : a[q8_quads * R + i].bits;
       return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(scale)));
     };
     (_mm512_storeu_ps(c + row_of(I) * C + column_of(I),
@@ -158,25 +171,31 @@ void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c) {
                  std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
 }
 
-// One row of activations, n <= 32: 8 units, its scale, and -128 sum a.
+// One row of activations, n <= 64: 16 units, its scale, and -128 sum a.
 inline void quantise_row(const float* x, Index n, std::uint32_t* units, std::uint32_t* scale, std::uint32_t* offset) {
-  const auto some = [&](Index from) {
-    const Index left = std::clamp<Index>(n - from, 0, 16);
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << left) - 1), x + from);
+  const auto part = [&](Index i) {
+    if (n == q8_block) return _mm512_loadu_ps(x + i);
+    const Index left = std::clamp<Index>(n - i, 0, 16);
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << left) - 1), x + i);
   };
-  const __m512 low = some(0), high = some(16);
-  const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
-  const __m512i bits = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(low), magnitude),
-                                        _mm512_and_si512(_mm512_castps_si512(high), magnitude));
-  const Q8Scale s = q8_scale(static_cast<std::uint32_t>(_mm512_reduce_max_epi32(bits)));
-  const __m512i q_low = _mm512_cvtps_epi32(_mm512_mul_ps(low, _mm512_set1_ps(s.inverse)));
-  const __m512i q_high = _mm512_cvtps_epi32(_mm512_mul_ps(high, _mm512_set1_ps(s.inverse)));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(units), _mm512_cvtepi32_epi8(q_low));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(units + 4), _mm512_cvtepi32_epi8(q_high));
+  const auto magnitude = [](const __m512& v) {
+    return _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7FFFFFFF));
+  };
+  const __m512 a = part(0), b = part(16), c = part(32), d = part(48);
+  const Q8Scale s = q8_scale(static_cast<std::uint32_t>(
+      _mm512_reduce_max_epi32(_mm512_max_epi32(_mm512_max_epi32(magnitude(a), magnitude(b)),
+                                               _mm512_max_epi32(magnitude(c), magnitude(d))))));
+  const auto quantised = [&](const __m512& v, Index i) {
+    const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(s.inverse)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(units + i / 4), _mm512_cvtepi32_epi8(q));
+    return q;
+  };
+  const __m512i total = _mm512_add_epi32(_mm512_add_epi32(quantised(a, 0), quantised(b, 16)),
+                                         _mm512_add_epi32(quantised(c, 32), quantised(d, 48)));
   *scale = std::bit_cast<std::uint32_t>(s.scale);
-  *offset = static_cast<std::uint32_t>(_mm512_reduce_add_epi32(_mm512_add_epi32(q_low, q_high))) * (0u - 128u);
+  *offset = static_cast<std::uint32_t>(_mm512_reduce_add_epi32(total)) * (0u - 128u);
 }
-// The same for 16 columns at once: x [32, stride], units [8, C], then scales and offsets C further each.
+// The same for 16 columns at once: x [64, stride], units [16, C], then scales and offsets C further each.
 INKLING_INLINE void quantise_columns(const float* x, Index stride, std::uint32_t* units, Index C) {
   const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF), byte = _mm512_set1_epi32(255);
   __m512i largest = _mm512_setzero_si512(), total = _mm512_setzero_si512();
@@ -186,17 +205,17 @@ INKLING_INLINE void quantise_columns(const float* x, Index stride, std::uint32_t
   const __m512 inverse =
       _mm512_maskz_div_ps(_mm512_cmpgt_epi32_mask(largest, _mm512_setzero_si512()), _mm512_set1_ps(127),
                           _mm512_castsi512_ps(largest));
-  for (Index q = 0; q < 8; ++q) {
+  for (Index q = 0; q < q8_quads; ++q) {
     __m512i packed = _mm512_setzero_si512();
     for (Index e = 4; e-- > 0;) {
       const __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + (4 * q + e) * stride), inverse));
-      total = _mm512_add_epi32(total, v);
       packed = _mm512_or_si512(_mm512_slli_epi32(packed, 8), _mm512_and_si512(v, byte));
     }
     _mm512_storeu_si512(units + q * C, packed);
+    total = _mm512_dpbusd_epi32(total, _mm512_set1_epi8(1), packed);
   }
-  _mm512_storeu_ps(units + 8 * C, scale);
-  _mm512_storeu_si512(units + 9 * C, _mm512_mullo_epi32(total, _mm512_set1_epi32(-128)));
+  _mm512_storeu_ps(units + q8_quads * C, scale);
+  _mm512_storeu_si512(units + (q8_quads + 1) * C, _mm512_mullo_epi32(total, _mm512_set1_epi32(-128)));
 }
 #endif
 

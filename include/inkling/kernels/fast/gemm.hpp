@@ -115,11 +115,28 @@ const T* right_panels(const Right& b, Index k, Index depth, Index n, Index colum
   }
 }
 
+// Tells the cache which panel of A comes next. A tile's share at a time: the caches can only wait for so many lines.
+template <class Left>
+INKLING_INLINE void prefetch_left(const Left& a, Index m, Index k, Index depth, Index part, Index parts) {
+  if constexpr (requires { a.prefetch_part(m, k, depth, part, parts); }) a.prefetch_part(m, k, depth, part, parts);
+}
+
 // One tile from the registers' copy to C.
 template <class T, class Out, class Epilogue>
 INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m, Index n, const Out& out,
                                const Index* offsets, bool add, bool last, const Epilogue& epilogue) {
-  constexpr Index W = width<T>;
+  constexpr Index W = width<T>, C = Tile<T>::columns;
+  if (columns == C && offsets[C - 1] - offsets[0] == C - 1) {  // whole rows, side by side: nothing more to ask
+    for (Index i = 0; i < rows; ++i)
+      for (Index j = 0; j < C; j += W) {
+        T* to = out.c + (m + i) * out.row_stride + offsets[0] + j;
+        Vec<T> x = load(tile + i * C + j);
+        if (add) x = x + load(to);
+        if (last) x = epilogue(x, m + i, n + j);
+        store(to, x);
+      }
+    return;
+  }
   for (Index i = 0; i < rows; ++i) {
     T* row = out.c + (m + i) * out.row_stride;
     const T* from = tile + i * Tile<T>::columns;
@@ -180,6 +197,7 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
         const T* a_panel = left_panel<T>(a, m, rows, k, depth, a_scratch);
         for (Index n = 0; n < n_count; n += C) {
           const Index columns = std::min(C, n_count - n);
+          prefetch_left(a, m + R, k, depth, n / C, panels);
           for (Index i = 0; i < rows; ++i) prefetch(out.c + (m + i) * out.row_stride + offsets[n], C);
           multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_panel + n / C * panel_units, tile);
           write_tile<Sum<T>>(tile, rows, columns, m, n_begin + n, out, offsets + n, accumulate || block > 0,

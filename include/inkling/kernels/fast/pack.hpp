@@ -109,6 +109,13 @@ void zero_missing_rows(PanelOrder order, Index rows, Index depth, T* out) {
       out[order == PanelOrder::rows ? i * Tile<T>::row_stride + k : k * Tile<T>::rows + i] = T{};
 }
 
+// A share of the rows of a panel that comes next.
+template <class T>
+INKLING_INLINE void prefetch_rows(const T* a, Index stride, Index depth, Index part, Index parts) {
+  const Index share = (depth + parts - 1) / parts;
+  for (Index i = 0; i < Tile<T>::rows; ++i) prefetch(a + i * stride + part * share, share);
+}
+
 // A [M, K]
 template <class T>
 struct LeftMatrix {
@@ -116,11 +123,11 @@ struct LeftMatrix {
   const T* a;
   Index stride;  // from row to row
   void pack(Index m, Index rows, Index k, Index depth, T* out) const {
-    for (Index i = 0; i < rows; ++i) {
-      copy_row(a + (m + i) * stride + k, depth, out + i * Tile<T>::row_stride);
-      prefetch(a + (m + rows + i) * stride + k, depth);  // the next panel
-    }
+    for (Index i = 0; i < rows; ++i) copy_row(a + (m + i) * stride + k, depth, out + i * Tile<T>::row_stride);
     zero_missing_rows(order, rows, depth, out);
+  }
+  void prefetch_part(Index m, Index k, Index depth, Index part, Index parts) const {
+    prefetch_rows(a + m * stride + k, stride, depth, part, parts);
   }
 };
 

@@ -145,12 +145,26 @@ class PatchWindow {
   T* window_ = nullptr;
 };
 
-// One row of P.
-template <class T, class Pieces>
-INKLING_INLINE void copy_pieces(const T* from, const Pieces& pieces, T* out) {
-  for (const auto& p : pieces)
-    if (p.count == width<T>) store(out + p.to, load(from + p.from));
-    else copy_row(from + p.from, p.count, out + p.to);
+// body(e, piece) for rows e and every piece of a row. Most panels have three pieces: they are kept in registers.
+template <class Piece, class Body>
+INKLING_INLINE void for_pieces(const std::vector<Piece>& pieces, Index rows, const Body& body) {
+  if (pieces.size() == 3) {
+    const Piece first = pieces[0], second = pieces[1], third = pieces[2];
+    for (Index e = 0; e < rows; ++e) body(e, first), body(e, second), body(e, third);
+  } else {
+    for (Index e = 0; e < rows; ++e)
+      for (const Piece& p : pieces) body(e, p);
+  }
+}
+// Rows of P that start at starts[e], to rows `stride` apart.
+template <class T, class Piece>
+void copy_rows(const T* const* starts, Index rows, const std::vector<Piece>& pieces, T* out, Index stride) {
+  for_pieces(pieces, rows, [&](Index e, const Piece& p) {
+    const T* from = starts[e] + p.from;
+    T* to = out + e * stride + p.to;
+    if (p.count == width<T>) store(to, load(from));
+    else copy_row(from, p.count, to);
+  });
 }
 
 // P as the right operand: Y = W P.
@@ -165,8 +179,7 @@ struct RightPatches {
     window.find_starts(k, depth, starts);
     for_each_panel(depth, columns, out, [&](Index j, Index count, T* panel) {
       window.find_pieces(n + j, count, pieces);
-      for (Index e = 0; e < depth; ++e)
-        copy_pieces(starts[static_cast<std::size_t>(e)], pieces, panel + e * Tile<T>::columns);
+      copy_rows(starts.data(), depth, pieces, panel, Tile<T>::columns);
     });
   }
 };
@@ -183,8 +196,7 @@ struct LeftPatches {
     auto& starts = PatchWindow<T>::lists().starts;
     window.find_starts(m, rows, starts);
     window.find_pieces(k, depth, pieces);
-    for (Index i = 0; i < rows; ++i)
-      copy_pieces(starts[static_cast<std::size_t>(i)], pieces, out + i * Tile<T>::row_stride);
+    copy_rows(starts.data(), rows, pieces, out, Tile<T>::row_stride);
     zero_missing_rows(order, rows, depth, out);
   }
 };

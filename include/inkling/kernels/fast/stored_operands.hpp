@@ -44,13 +44,14 @@ struct LeftWeight {
   KBlocks blocks = layout.blocks;
 
   explicit LeftWeight(const PackedWeight& w) : data(w.data()), layout(w.out(), w.depth(), WeightUse::convolution) {}
-  const T* packed(Index m, Index k, Index depth) const
+  const T* packed(Index m, Index k, Index) const
     requires(as_stored)
   {
-    const std::byte* panel = data + layout.offset(k, m / layout.lanes);
-    const Index bytes = StoredPanel<type>::bytes(layout.lanes, depth);
-    prefetch(panel + bytes, bytes);  // the next one
-    return reinterpret_cast<const T*>(panel);
+    return reinterpret_cast<const T*>(data + layout.offset(k, m / layout.lanes));
+  }
+  void prefetch_part(Index m, Index k, Index depth, Index part, Index parts) const {
+    const Index share = StoredPanel<type>::bytes(layout.lanes, depth) / parts;
+    prefetch(data + layout.offset(k, m / layout.lanes) + part * share, share);
   }
   void pack(Index m, Index, Index k, Index depth, float* out) const
     requires(!as_stored)
@@ -61,7 +62,7 @@ struct LeftWeight {
 
 // --- Activations, rounded as the type of the weights asks, but multiplied as floats ----------------------------------
 
-// n numbers `stride` apart, n at most 32 for q8
+// n numbers `stride` apart, n at most 64 for q8
 template <WeightType type>
 void round_activations(float* x, Index n, Index stride) {
   if constexpr (type == WeightType::bf16) {
@@ -109,11 +110,12 @@ struct LeftPairs {
   const float* a;
   Index stride;
   void pack(Index m, Index rows, Index k, Index depth, Bf16Pair* out) const {
-    for (Index i = 0; i < rows; ++i) {
+    for (Index i = 0; i < rows; ++i)
       narrow_to_pairs(a + (m + i) * stride + k, depth, out + i * Tile<Bf16Pair>::row_stride);
-      prefetch(a + (m + rows + i) * stride + k, depth);  // the next panel
-    }
     zero_missing_rows(order, rows, (depth + 1) / 2, out);
+  }
+  void prefetch_part(Index m, Index k, Index depth, Index part, Index parts) const {
+    prefetch_rows(a + m * stride + k, stride, depth, part, parts);
   }
 };
 // Patches: rows k and k + 1 interleaved
@@ -126,31 +128,29 @@ struct RightPairs {
     auto& pieces = PatchWindow<float>::lists().pieces;
     auto& starts = PatchWindow<float>::lists().starts;
     window.find_starts(k, depth, starts);
-    const auto pack_row = [&](const float* low, const float* high, Bf16Pair* to) {
-      for (const auto& p : pieces) {
-        if (p.count == W) {
-          store_pairs(load(low + p.from), high ? load(high + p.from) : Vec<float>(0.0f), to + p.to);
-        } else {
-          for (Index e = p.from; e < p.from + p.count; ++e) {
-            const float pair[] = {low[e], high ? high[e] : 0};
-            narrow_to_pairs(pair, 2, to + p.to + e - p.from);
-          }
-        }
-      }
-    };
     for_each_panel((depth + 1) / 2, columns, out, [&](Index j, Index count, Bf16Pair* panel) {
       window.find_pieces(n + j, count, pieces);
       const float* const* start = starts.data();
-      Index e = 0;
-      for (; e + 2 <= depth; e += 2, panel += Tile<Bf16Pair>::columns) pack_row(start[e], start[e + 1], panel);
-      if (e < depth) pack_row(start[e], nullptr, panel);
+      for_pieces(pieces, (depth + 1) / 2, [&](Index e, const auto& p) {
+        const float* low = start[2 * e] + p.from;
+        const float* high = 2 * e + 1 < depth ? start[2 * e + 1] + p.from : nullptr;  // an odd last row is alone
+        Bf16Pair* to = panel + e * Tile<Bf16Pair>::columns + p.to;
+        if (p.count == W) {
+          store_pairs(load(low), high ? load(high) : Vec<float>(0.0f), to);
+        } else {
+          for (Index i = 0; i < p.count; ++i) {
+            const float pair[] = {low[i], high ? high[i] : 0};
+            narrow_to_pairs(pair, 2, to + i);
+          }
+        }
+      });
     });
   }
 };
 #endif
 
 #ifdef INKLING_INT8_DOT
-// X [M, K], each row in blocks of 32 with a scale of their own
+// X [M, K], each row in blocks of 64 with a scale of their own
 struct LeftQuads {
   using T = Int8Quad<false>;
   static constexpr PanelOrder order = PanelOrder::rows;
@@ -161,17 +161,19 @@ struct LeftQuads {
     auto* units = reinterpret_cast<std::uint32_t*>(out);
     for (Index e = 0; e < depth; e += q8_block, units += Tile<T>::left_block) {
       for (Index i = 0; i < rows; ++i)
-        quantise_row(a + (m + i) * stride + k + e, std::min(q8_block, depth - e), units + i * 8, units + 8 * R + i,
-                     units + 9 * R + i);
+        quantise_row(a + (m + i) * stride + k + e, std::min(q8_block, depth - e), units + i * q8_quads,
+                     units + q8_quads * R + i, units + (q8_quads + 1) * R + i);
       for (Index i = rows; i < R; ++i) {
-        std::fill_n(units + i * 8, 8, 0u);
-        units[8 * R + i] = units[9 * R + i] = 0;
+        std::fill_n(units + i * q8_quads, q8_quads, 0u);
+        units[q8_quads * R + i] = units[(q8_quads + 1) * R + i] = 0;
       }
     }
-    for (Index i = 0; i < rows; ++i) prefetch(a + (m + rows + i) * stride + k, depth);
+  }
+  void prefetch_part(Index m, Index k, Index depth, Index part, Index parts) const {
+    prefetch_rows(a + m * stride + k, stride, depth, part, parts);
   }
 };
-// Patches, each column in blocks of 32
+// Patches, each column in blocks of 64
 struct RightQuads {
   using T = Int8Quad<true>;
   const Patches<float>& g;
@@ -189,8 +191,7 @@ struct RightQuads {
       if (j + C > columns) std::fill(std::begin(block), std::end(block), 0.0f);
       for (Index e = 0; e < depth; e += q8_block, units += Tile<T>::right_block) {
         const Index rows = std::min(q8_block, depth - e);
-        for (Index i = 0; i < rows; ++i)
-          copy_pieces(starts[static_cast<std::size_t>(e + i)], pieces, block + i * C);
+        copy_rows(starts.data() + e, rows, pieces, block, C);
         std::fill(block + rows * C, block + q8_block * C, 0.0f);
         for (Index c = 0; c < C; c += width<float>) quantise_columns(block + c, C, units + c, C);
       }

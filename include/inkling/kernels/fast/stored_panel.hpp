@@ -3,7 +3,7 @@
 //   f32    [k][lane]                       as the micro-kernel reads it
 //   f16    [k][lane]
 //   bf16   [k / 2][lane][k % 2]            pairs, as vdpbf16ps reads them
-//   q8     [k / 32] blocks: [8][lane][4]   q + 128, as vpdpbusd reads them, then [lane] scales as bfloat16
+//   q8     [k / 64] blocks: [16][lane][4]  q + 128, as vpdpbusd reads them, then [lane] scales as bfloat16
 // Each is written from and widened to a plain panel of floats [k][lane].
 #pragma once
 #include "inkling/kernels/fast/dot_product.hpp"  // first
