@@ -127,7 +127,8 @@ INKLING_INLINE __m512 widen_scales(const void* scales) {  // 16 bfloat16
 // The integer sums of a block stay in registers; tile C gathers them, scaled: c += (scale_a scale_b) sum.
 template <bool WeightsLeft, std::size_t... V, std::size_t... I>
 INKLING_INLINE void multiply_quads(Index blocks, const Int8Quad<WeightsLeft>* a, const Int8Quad<WeightsLeft>* b,
-                                   float* c, std::index_sequence<V...>, std::index_sequence<I...>) {
+                                   float* c, const AheadOfTile& ahead, std::index_sequence<V...>,
+                                   std::index_sequence<I...>) {
   using Panel = Tile<Int8Quad<WeightsLeft>>;
   constexpr Index R = Panel::rows, C = Panel::columns, W = 16;
   constexpr std::size_t vectors = sizeof...(V);
@@ -141,6 +142,7 @@ INKLING_INLINE void multiply_quads(Index blocks, const Int8Quad<WeightsLeft>* a,
                                           : _mm512_setzero_si512())...};
     __m512i sum[] = {(WeightsLeft ? start[vectors + I % vectors] : bits(a + (q8_quads + 1) * R + row_of(I)))...};
     for (Index q = 0; q < q8_quads; ++q) {
+      if (q % 4 == 0) ahead.fetch<R>((block * q8_quads + q) / 4);
       const __m512i column[] = {_mm512_loadu_si512(b + q * C + static_cast<Index>(V) * W)...};
       if constexpr (WeightsLeft)
         (add_quads(sum[I], bits(a + q * R + row_of(I)), column[I % vectors]), ...);
@@ -165,8 +167,8 @@ INKLING_INLINE void multiply_quads(Index blocks, const Int8Quad<WeightsLeft>* a,
 // Chosen over the general multiply_panels of microkernel.hpp because T is known better.
 template <class T, PanelOrder Order, Index Rows, Index Vectors>
   requires(Arithmetic<T>::granule == q8_block)
-void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c) {
-  multiply_quads((depth + q8_block - 1) / q8_block, a, b, c,
+void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead) {
+  multiply_quads((depth + q8_block - 1) / q8_block, a, b, c, ahead,
                  std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
                  std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
 }

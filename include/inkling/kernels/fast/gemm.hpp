@@ -115,10 +115,11 @@ const T* right_panels(const Right& b, Index k, Index depth, Index n, Index colum
   }
 }
 
-// Tells the cache which panel of A comes next. A tile's share at a time: the caches can only wait for so many lines.
+// A tile's share of the panel of A that comes next.
 template <class Left>
-INKLING_INLINE void prefetch_left(const Left& a, Index m, Index k, Index depth, Index part, Index parts) {
-  if constexpr (requires { a.prefetch_part(m, k, depth, part, parts); }) a.prefetch_part(m, k, depth, part, parts);
+Ahead ahead_of(const Left& a, Index m, Index k, Index depth, Index part, Index parts) {
+  if constexpr (requires { a.ahead(m, k, depth, part, parts); }) return a.ahead(m, k, depth, part, parts);
+  else return {};
 }
 
 // One tile from the registers' copy to C.
@@ -197,9 +198,10 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
         const T* a_panel = left_panel<T>(a, m, rows, k, depth, a_scratch);
         for (Index n = 0; n < n_count; n += C) {
           const Index columns = std::min(C, n_count - n);
-          prefetch_left(a, m + R, k, depth, n / C, panels);
-          for (Index i = 0; i < rows; ++i) prefetch(out.c + (m + i) * out.row_stride + offsets[n], C);
-          multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_panel + n / C * panel_units, tile);
+          constexpr Index bytes = sizeof(Sum<T>);
+          const Ahead tile_of_c{out.c + m * out.row_stride + offsets[n], out.row_stride * bytes, C * bytes / 64};
+          multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_panel + n / C * panel_units, tile,
+                                        {tile_of_c, ahead_of(a, m + R, k, depth, n / C, panels)});
           write_tile<Sum<T>>(tile, rows, columns, m, n_begin + n, out, offsets + n, accumulate || block > 0,
                              block == blocks.count - 1, epilogue);
         }

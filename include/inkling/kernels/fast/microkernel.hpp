@@ -68,15 +68,42 @@ INKLING_INLINE constexpr Index panel_offset(Index i, Index k) {
   return Order == PanelOrder::rows ? i * Tile<T>::row_stride + k : k * Tile<T>::rows + i;
 }
 
+// Memory that is needed soon: `lines` cache lines in each row of a tile, rows `stride` bytes apart. The micro-kernel asks
+// for them one by one while it multiplies: asked for at once they would hold up the panel of B, for a core waits for
+// about two dozen lines at a time.
+struct Ahead {
+  const void* base = nullptr;
+  Index stride = 0, lines = 0;
+
+  template <Index Rows>
+  INKLING_INLINE void fetch(Index i) const {
+#if defined(__GNUC__)
+    if (i < Rows * lines) __builtin_prefetch(static_cast<const char*>(base) + i % Rows * stride + i / Rows * 64);
+#else
+    (void)i;
+#endif
+  }
+};
+// The tile of C that is being made and a share of the next panel of A.
+struct AheadOfTile {
+  Ahead c, a;
+  template <Index Rows>
+  INKLING_INLINE void fetch(Index i) const {
+    c.fetch<Rows>(i);
+    a.fetch<Rows>(i);
+  }
+};
+
 // The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them in memory.
 template <class T, PanelOrder Order, std::size_t... V, std::size_t... I>
-INKLING_INLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T>* c, std::index_sequence<V...>,
-                                    std::index_sequence<I...>) {
+INKLING_INLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead,
+                                    std::index_sequence<V...>, std::index_sequence<I...>) {
   using A = Arithmetic<T>;
   constexpr std::size_t vectors = sizeof...(V);
   constexpr Index W = width<Sum<T>>;
   Vec<Sum<T>> sum[] = {(void(I), Vec<Sum<T>>(Sum<T>(0)))...};
   for (Index k = 0; k < units; ++k) {
+    if (k % 4 == 0) ahead.fetch<Tile<T>::rows>(k / 4);
     const decltype(A::row(b)) row[] = {A::row(b + static_cast<Index>(V) * W)...};
     ((sum[I] = A::multiply_add(A::repeat(a + panel_offset<T, Order>(static_cast<Index>(I / vectors), 0)),
                                row[I % vectors], sum[I])),
@@ -88,26 +115,28 @@ INKLING_INLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T>*
 }
 
 template <class T, PanelOrder Order, Index Rows, Index Vectors>
-void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c) {
+void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead) {
   constexpr Index numbers = Arithmetic<T>::numbers;
-  multiply_panels<T, Order>((depth + numbers - 1) / numbers, a, b, c, std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
+  multiply_panels<T, Order>((depth + numbers - 1) / numbers, a, b, c, ahead,
+                            std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
                             std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
 }
 
 // A panel of A [rows, depth] times a panel of B [depth, columns] into a tile c [Tile::rows, Tile::columns]. At the
 // edges of C only the vectors and about the rows that exist are computed; the rest of the tile is then unset.
 template <class T, PanelOrder Order>
-void multiply_tile(Index rows, Index columns, Index depth, const T* a, const T* b, Sum<T>* c) {
+void multiply_tile(Index rows, Index columns, Index depth, const T* a, const T* b, Sum<T>* c,
+                   const AheadOfTile& ahead = {}) {
   constexpr Index all = Tile<T>::rows, few = Tile<T>::rows / 2, W = width<Sum<T>>;
   const Index vectors = (columns + W - 1) / W;
   if (rows > few) {
-    if (vectors == 3) return multiply_panels<T, Order, all, 3>(depth, a, b, c);
-    if (vectors == 2) return multiply_panels<T, Order, all, 2>(depth, a, b, c);
-    return multiply_panels<T, Order, all, 1>(depth, a, b, c);
+    if (vectors == 3) return multiply_panels<T, Order, all, 3>(depth, a, b, c, ahead);
+    if (vectors == 2) return multiply_panels<T, Order, all, 2>(depth, a, b, c, ahead);
+    return multiply_panels<T, Order, all, 1>(depth, a, b, c, ahead);
   }
-  if (vectors == 3) return multiply_panels<T, Order, few, 3>(depth, a, b, c);
-  if (vectors == 2) return multiply_panels<T, Order, few, 2>(depth, a, b, c);
-  return multiply_panels<T, Order, few, 1>(depth, a, b, c);
+  if (vectors == 3) return multiply_panels<T, Order, few, 3>(depth, a, b, c, ahead);
+  if (vectors == 2) return multiply_panels<T, Order, few, 2>(depth, a, b, c, ahead);
+  return multiply_panels<T, Order, few, 1>(depth, a, b, c, ahead);
 }
 
 }  // namespace inkling::kernels::fast

@@ -111,9 +111,10 @@ void zero_missing_rows(PanelOrder order, Index rows, Index depth, T* out) {
 
 // A share of the rows of a panel that comes next.
 template <class T>
-INKLING_INLINE void prefetch_rows(const T* a, Index stride, Index depth, Index part, Index parts) {
-  const Index share = (depth + parts - 1) / parts;
-  for (Index i = 0; i < Tile<T>::rows; ++i) prefetch(a + i * stride + part * share, share);
+Ahead ahead_in_rows(const T* a, Index stride, Index depth, Index part, Index parts) {
+  constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+  const Index lines = (depth + line * parts - 1) / (line * parts);
+  return {a + part * lines * line, stride * static_cast<Index>(sizeof(T)), lines};
 }
 
 // A [M, K]
@@ -126,8 +127,8 @@ struct LeftMatrix {
     for (Index i = 0; i < rows; ++i) copy_row(a + (m + i) * stride + k, depth, out + i * Tile<T>::row_stride);
     zero_missing_rows(order, rows, depth, out);
   }
-  void prefetch_part(Index m, Index k, Index depth, Index part, Index parts) const {
-    prefetch_rows(a + m * stride + k, stride, depth, part, parts);
+  Ahead ahead(Index m, Index k, Index depth, Index part, Index parts) const {
+    return ahead_in_rows(a + m * stride + k, stride, depth, part, parts);
   }
 };
 

@@ -49,9 +49,10 @@ struct LeftWeight {
   {
     return reinterpret_cast<const T*>(data + layout.offset(k, m / layout.lanes));
   }
-  void prefetch_part(Index m, Index k, Index depth, Index part, Index parts) const {
-    const Index share = StoredPanel<type>::bytes(layout.lanes, depth) / parts;
-    prefetch(data + layout.offset(k, m / layout.lanes) + part * share, share);
+  Ahead ahead(Index m, Index k, Index depth, Index part, Index parts) const {
+    constexpr Index line = 64, rows = Tile<float>::rows;  // a panel has no gaps: its lines, dealt out to the rows
+    const Index lines = StoredPanel<type>::bytes(layout.lanes, depth) / (line * rows * parts) + 1;
+    return {data + layout.offset(k, m / layout.lanes) + part * rows * lines * line, lines * line, lines};
   }
   void pack(Index m, Index, Index k, Index depth, float* out) const
     requires(!as_stored)
@@ -114,8 +115,8 @@ struct LeftPairs {
       narrow_to_pairs(a + (m + i) * stride + k, depth, out + i * Tile<Bf16Pair>::row_stride);
     zero_missing_rows(order, rows, (depth + 1) / 2, out);
   }
-  void prefetch_part(Index m, Index k, Index depth, Index part, Index parts) const {
-    prefetch_rows(a + m * stride + k, stride, depth, part, parts);
+  Ahead ahead(Index m, Index k, Index depth, Index part, Index parts) const {
+    return ahead_in_rows(a + m * stride + k, stride, depth, part, parts);
   }
 };
 // Patches: rows k and k + 1 interleaved
@@ -169,8 +170,8 @@ struct LeftQuads {
       }
     }
   }
-  void prefetch_part(Index m, Index k, Index depth, Index part, Index parts) const {
-    prefetch_rows(a + m * stride + k, stride, depth, part, parts);
+  Ahead ahead(Index m, Index k, Index depth, Index part, Index parts) const {
+    return ahead_in_rows(a + m * stride + k, stride, depth, part, parts);
   }
 };
 // Patches, each column in blocks of 64
