@@ -42,7 +42,7 @@ void add_forward(const std::string& where, const Work& w, const std::vector<Weig
   if (w.kind == Kind::conv || w.kind == Kind::linear)
     for (const WeightType type : types)
       add(name + " " + to_string(type), w.flops(), roof_of(type), type,
-          w.bytes(type == WeightType::f32 ? 4 : type == WeightType::q8 ? 1.0625 : 2));
+          w.bytes(type == WeightType::f32 ? 4 : type == WeightType::q8 ? 1 + 2.0 / 64 : 2));
   else if (w.kind == Kind::attention)
     add(name, w.flops(), Peaks::measured().f32, {}, w.bytes());
   else
