@@ -1,10 +1,11 @@
 // Convolution, its transpose and their gradients at machine speed: three matrix products whose operands are made while
-// packing (patches.hpp). The formulas stand in kernels/reference/conv.hpp.
+// packing (patches.hpp), or, for 3 x 3 filters in float, winograd.hpp. The formulas stand in kernels/reference/conv.hpp.
 #pragma once
 #include "inkling/kernels/fast/gemm.hpp"  // first
 
 #include "inkling/kernels/fast/patches.hpp"
 #include "inkling/kernels/fast/vector.hpp"
+#include "inkling/kernels/fast/winograd.hpp"
 #include "inkling/kernels/options.hpp"
 
 namespace inkling::kernels::fast {
@@ -20,6 +21,9 @@ Patches<T> conv_patches(const Tensor<T, 4>& x, const Shape<4>& w, Index OH, Inde
 // y [N, O, OH, OW] = the convolution of x [N, C, H, W] with w [O, C/G, KH, KW], bias [O] or nullptr
 template <class T>
 void conv_into(const Tensor<T, 4>& x, const Tensor<T, 4>& w, const T* bias, const Conv2dOptions& o, Tensor<T, 4>& y) {
+  if constexpr (std::is_same_v<T, float>)
+    if (const auto p = winograd::problem(x.shape(), w.shape(), y.shape(), o))
+      return winograd::convolve(*p, x.data(), winograd::filters_at(w.data(), p->C * 9, 9), false, bias, y.data());
   const Index O = y.shape(1), OH = y.shape(2), OW = y.shape(3), OG = O / o.groups;
   for (Index g = 0; g < o.groups; ++g) {
     const Patches<T> P = conv_patches(x, w.shape(), OH, OW, o, g);
@@ -66,6 +70,9 @@ inline BackwardTaps backward_taps(Index phase, Index kernel, Index pad, Index st
 template <class T>
 void scatter_through_conv(const Tensor<T, 4>& dy, const Tensor<T, 4>& w, Tensor<T, 4>& dx, const T* bias, Index stride,
                           Index top, Index left, Index dilation, Index groups) {
+  if constexpr (std::is_same_v<T, float>)
+    if (const auto p = winograd::backward_problem(dy.shape(), w.shape(), dx.shape(), stride, top, left, dilation, groups))
+      return winograd::convolve(*p, dy.data(), winograd::filters_at(w.data(), 9, p->O * 9), true, bias, dx.data());
   const auto [N, O, OH, OW] = dy.shape();
   const Index C = dx.shape(1), H = dx.shape(2), W = dx.shape(3), CG = w.shape(1), KH = w.shape(2), KW = w.shape(3);
   const Index OG = O / groups;

@@ -1,0 +1,303 @@
+// 3 x 3 convolutions with a quarter of the multiplications.
+//
+// The idea in one dimension. A filter of 3 taps slides over 4 numbers and gives 2:
+//   y0 = d0 g0 + d1 g1 + d2 g2        y1 = d1 g0 + d2 g1 + d3 g2           6 multiplications
+// The same two numbers from 4 multiplications:
+//   m0 = (d0 - d2) g0                 m1 = (d1 + d2) (g0 + g1 + g2) / 2
+//   m3 = (d1 - d3) g2                 m2 = (d2 - d1) (g0 - g1 + g2) / 2
+//   y0 = m0 + m1 + m2                 y1 = m1 - m2 - m3
+// Behind it stand polynomials: sliding a filter is multiplying polynomials (read backwards), a product of degree n - 1
+// is known from its values at n points, and a value of a product is the product of two values: n multiplications for
+// n = 2 + 3 - 1 points (here 0, 1, -1 and infinity). Winograd, "Arithmetic Complexity of Computations" (1980), shows
+// that fewer cannot do. In matrices, with .* element by element:
+//   Y = A^T [ (G g) .* (B^T d) ]
+//         1  0 -1  0            1    0    0
+//   B^T = 0  1  1  0       G = 1/2  1/2  1/2      A^T = 1  1  1  0
+//         0 -1  1  0           1/2 -1/2  1/2            0  1 -1 -1
+//         0  1  0 -1            0    0    1
+//
+// In two dimensions the same is done along rows and along columns (Lavin & Gray, "Fast Algorithms for Convolutional
+// Neural Networks", 2015, eq. 8):
+//   Y = A^T [ (G g G^T) .* (B^T d B) ] A
+// With 6 points, F(4 x 4, 3 x 3): a tile of 6 x 6 input pixels gives 4 x 4 outputs from 36 multiplications instead of
+// 144. Sums over channels move inside the brackets, so for each of the 36 points .* becomes a matrix product
+//   M[point] [O, tiles] = U[point] [O, C] V[point] [C, tiles]        U = G g G^T, V = B^T d B
+// for the GEMM's own micro-kernel; the changes of basis before and after it (winograd_transforms.hpp) cost the less,
+// the more channels share them.
+//
+// What is stored on the way stays in the caches. Tiles are taken in blocks, channels in slices of at most 512:
+//   V   of one block and slice, at most 4 MB for all threads together, read again for every 8 outputs
+//   U   of 8 outputs: 0.6 MB, second-level cache, made by the thread that needs it and forgotten; where there are
+//       several blocks of tiles, U of all outputs is made once for each slice (at most 48 MB while the call lasts)
+//   M   [point] [8, tiles], at most 0.9 MB a thread, turned into output pixels at once
+// Later slices add to the pixels of earlier ones. All sums are cut by shapes alone: the result does not depend on the
+// number of threads.
+//
+// What each idea brings: GFLOP/s of one thread, counted as the direct sum needs them (AMD Zen 4, AVX-512: a direct sum
+// can have 117; g++ 12 -O3 -march=native; the fastest of many runs by processor time, on a busy machine):
+//                                             512 -> 512   128 -> 128   1280 -> 1280
+//                                                at 64^2     at 512^2        at 16^2
+//   direct (conv.hpp)                                 98           90             99
+//   V of 8 MB, 32 outputs and 128 channels at once   293          211            169
+//   V of 4 MB, U of 8 outputs and all channels       319          294            185
+//   U kept where tiles come in several blocks        350          304
+//   next channel's lines fetched, a lone vector's
+//     points side by side, slices of channels        362          283            265
+// Other shapes, direct and this way (peak = 117):
+//   VAE    512 -> 512 at 128^2   102   376 (3.2 of the peak)     U-Net  320 -> 320 at 64^2     100   337 (2.9)
+//          512 -> 256 at 256^2    98   338 (2.9)                        960 -> 320 at 64^2     100   343 (2.9)
+//          256 -> 256 at 256^2    97   334 (2.9)                        640 -> 640 at 32^2     100   294 (2.5)
+//          256 -> 128 at 512^2    90   281 (2.4)                        1920 -> 640 at 32^2     97   299 (2.6)
+//   batch 2, 1280 -> 1280 at 8^2  87   132 (1.1)                        2560 -> 1280 at 16^2    96   258 (2.2)
+// Where it does not pay: 1280 -> 1280 at 8^2 in batch 1 (direct 79, this way 69: 4 tiles fill a quarter of a vector),
+// 3 -> 128 at 512^2 (76, 49: the change of basis of the output costs more than the products).
+//
+// Errors against the sum in double, operands uniform in (-1, 1); in brackets those of the direct sum in order:
+//   channels      largest error / largest value     rms error / rms value
+//         16             8.2e-7  (3.9e-7)                4.8e-7  (2.1e-7)
+//        128             2.9e-6  (1.3e-6)                1.0e-6  (5.9e-7)
+//        512             3.7e-6  (2.7e-6)                2.0e-6  (1.2e-6)
+//       1280             2.5e-6  (2.1e-6)                1.9e-6  (1.7e-6)      slices shorten the sums
+// F(2 x 2, 3 x 3) has the errors of the direct sum, but saves only a factor of 2.25; F(6 x 6, 3 x 3) saves 5.1 with 7
+// times the errors of the direct sum. An infinity or NaN spreads over its tile.
+#pragma once
+#include "inkling/kernels/fast/winograd_transforms.hpp"  // first
+
+#include <functional>
+#include <optional>
+
+#include "inkling/core/parallel.hpp"
+#include "inkling/core/tensor.hpp"
+#include "inkling/kernels/options.hpp"
+
+namespace inkling::kernels::fast::winograd {
+
+// x [N, C, H, W] -> y [N, O, OH, OW]; output (i, j) sees the inputs from (i - top, j - left) on.
+struct Problem {
+  Index N, C, H, W, O, OH, OW, top, left;
+
+  Index tile_rows() const { return (OH + 3) / 4; }
+  Index quads_in_row() const { return (OW + quad_pixels - 1) / quad_pixels; }
+  Index all_quads() const { return N * tile_rows() * quads_in_row(); }
+  Index vectors() const { return (all_quads() + quads - 1) / quads; }
+};
+
+// The filters from channels c.. (so many) to outputs o.. (`rows` of them): out [channel][3][3][Tile::rows]
+using Filters = std::function<void(Index o, Index rows, Index c, Index count, float* out)>;
+
+// Filters that lie in memory: from channel c to output o at w + o * out_stride + c * in_stride.
+inline Filters filters_at(const float* w, Index out_stride, Index in_stride) {
+  return [=](Index o, Index rows, Index c, Index count, float* out) {
+    constexpr Index R = Tile<float>::rows;
+    const float* from = w + o * out_stride + c * in_stride;
+    if (in_stride == 9) return transpose(from, out_stride, rows, count * 9, out, R);
+    for (Index e = 0; e < count; ++e) transpose(from + e * in_stride, out_stride, rows, Index{9}, out + e * 9 * R, R);
+  };
+}
+
+inline constexpr Index panel_vectors = Tile<float>::vectors, panel_quads = panel_vectors * quads;
+inline constexpr Index panel_rows = Tile<float>::rows, panel_columns = Tile<float>::columns;
+inline constexpr Index most_channels = 512, most_panels = 16;
+inline constexpr Index input_bytes = 4 << 20, weight_bytes = 48 << 20;
+
+// --- When it pays ---------------------------------------------------------------------------------------------------
+
+// Both ways in vector multiply-adds (a vector holds W numbers). Packing a vector of patches, which the direct way does
+// for each of 9 C rows, costs about as much as 6. A change of basis costs, with its way through the caches, as much as
+// 500 for a vector of input tiles, 400 for a vector of filters, 400 for a vector of output tiles.
+inline bool pays(const Problem& p) {
+  const auto d = [](Index n) { return static_cast<double>(n); };
+  const auto up = [](Index n, Index to) { return (n + to - 1) / to * to; };
+  const Index rows = p.O <= panel_rows / 2 ? panel_rows / 2 : up(p.O, panel_rows);
+  const double direct = 9 * d(p.C) * d(rows + 6) * d(up(p.N * p.OH * p.OW, panel_columns) / W);
+  const double multiply = d(points) * d(p.C) * d(rows) * d(p.vectors());
+  const double change = d(p.vectors()) * (500 * d(p.C) + 400 * d(p.O)) + 400 * d(p.C) * d(rows) / d(W);
+  return 1.1 * (multiply + change) < direct;
+}
+
+// The convolution with these options as a problem for Winograd, if it is one and that pays.
+inline std::optional<Problem> problem(const Shape<4>& x, const Shape<4>& w, const Shape<4>& y, const Conv2dOptions& o) {
+  if (w[2] != 3 || w[3] != 3 || o.stride != 1 || o.dilation != 1 || o.groups != 1) return {};
+  const Problem p{x[0], x[1], x[2], x[3], y[1], y[2], y[3], o.padding.top, o.padding.left};
+  return pays(p) ? std::optional(p) : std::nullopt;
+}
+// The same for the gradient of its input, a convolution of dy with the filters turned.
+inline std::optional<Problem> backward_problem(const Shape<4>& dy, const Shape<4>& w, const Shape<4>& dx, Index stride,
+                                               Index top, Index left, Index dilation, Index groups) {
+  return problem(dy, w, dx, {stride, {.top = 2 - top, .left = 2 - left}, dilation, groups});
+}
+
+// --- Blocks of tiles ------------------------------------------------------------------------------------------------
+
+// A run of tiles in one row of tiles of one image.
+struct TileRow {
+  Index image, row, first, last;  // quads first..last-1 of the row
+};
+struct Quad {
+  Index window;         // where its pixels begin in the window
+  Index y;              // where its outputs begin in y, for output channel 0
+  Index lines, pixels;  // how many of them exist
+};
+
+// Some tiles of the output, and their inputs on the basis B for a slice of channels: v [panel][point][channel][column]
+struct Block {
+  std::vector<TileRow> rows;
+  std::vector<Quad> tiles;
+  Index pitch, channels;
+  Index share;  // with a single vector of tiles, so many points lie side by side in a panel, and no place is wasted
+  Index point_stride, panel_stride;
+  float* v;
+
+  Index vectors() const { return (static_cast<Index>(tiles.size()) + quads - 1) / quads; }
+  Index panels() const { return (vectors() + panel_vectors - 1) / panel_vectors; }
+  Index offset(Index point) const { return point / share * point_stride + point % share * W; }
+};
+
+inline void place_tiles(const Problem& p, Index first, Index last, Block& block) {
+  const Index in_row = p.quads_in_row();
+  block.rows.clear();
+  block.tiles.clear();
+  for (Index q = first; q < last; ++q) {
+    const Index row = q / in_row % p.tile_rows(), image = q / in_row / p.tile_rows(), j = q % in_row;
+    if (j == 0 || q == first) block.rows.push_back({image, row, j, j});
+    block.rows.back().last = j + 1;
+    const Index r = static_cast<Index>(block.rows.size()) - 1;
+    block.tiles.push_back({r * 6 * block.pitch + j * quad_pixels,
+                           image * p.O * p.OH * p.OW + 4 * row * p.OW + j * quad_pixels,
+                           std::min<Index>(4, p.OH - 4 * row), std::min(quad_pixels, p.OW - j * quad_pixels)});
+  }
+}
+
+// The lines of one channel under the rows of a block, with the zeros of the padding: window [row][6][pitch]
+inline void copy_lines(const Problem& p, const Block& block, const float* x, Index c, float* window) {
+  for (const TileRow& r : block.rows)
+    for (Index k = 0; k < 6; ++k, window += block.pitch) {
+      const Index h = 4 * r.row - p.top + k, begin = r.first * quad_pixels, end = r.last * quad_pixels + 4;
+      if (h < 0 || h >= p.H) {
+        std::fill(window + begin, window + end, 0.0F);
+        continue;
+      }
+      const float* line = x + ((r.image * p.C + c) * p.H + h) * p.W - p.left;
+      const Index from = std::clamp(p.left, begin, end), until = std::clamp(p.W + p.left, from, end);
+      std::fill(window + begin, window + from, 0.0F);
+      copy_row(line + from, until - from, window + from);
+      std::fill(window + until, window + end, 0.0F);
+      prefetch(line + from + p.H * p.W, until - from);  // the next channel: too short a run for the processor to guess
+    }
+}
+
+// V = B^T d B for channel `first` + c
+inline void input_channel(const Problem& p, const Block& block, const float* x, Index first, Index c) {
+  const Index rows = static_cast<Index>(block.rows.size()), row_size = 6 * block.pitch;
+  float* window = workspace<float, 3>((rows + 1) * row_size);
+  copy_lines(p, block, x, first + c, window);
+  const Index count = static_cast<Index>(block.tiles.size());
+  if (count % quads != 0) std::fill(window + rows * row_size, window + (rows + 1) * row_size, 0.0F);
+  for (Index t = 0; t < block.vectors(); ++t) {
+    Quads pixels;
+    for (Index j = 0; j < 4; ++j) {
+      const Index q = t * quads + j % quads, offset = quads == 4 ? 0 : j;
+      pixels[static_cast<std::size_t>(j)] =
+          window + offset + (q < count ? block.tiles[static_cast<std::size_t>(q)].window : rows * row_size);
+    }
+    float* v = block.v + t / panel_vectors * block.panel_stride + c * panel_columns + t % panel_vectors * W;
+    transform_input(pixels, block.pitch, v, [&](Index point) { return block.offset(point); });
+  }
+}
+
+// --- Weights --------------------------------------------------------------------------------------------------------
+
+// From one point to the next in U [point][channel][panel_rows]: not a power of two, which would share a cache set.
+inline Index weight_stride(Index channels) { return channels * panel_rows + 2 * W; }
+
+// U = G g G^T for the panel of outputs o.., channels c..; `turned`: the filters by 180 degrees
+inline void weight_panel(const Problem& p, const Filters& filters, bool turned, Index o, Index c, Index channels,
+                         float* u) {
+  constexpr Index R = panel_rows, step = 16;
+  const Index rows = std::min(R, p.O - o);
+  float* g = workspace<float, 4>(2 * 9 * step * R);
+  float* taps = g + 9 * step * R;  // [3][3][channel][R]: a vector holds several channels
+  if (rows < R) std::fill(g, g + 9 * step * R, 0.0F);
+  for (Index k = 0; k < channels; k += step) {
+    const Index count = std::min(step, channels - k);
+    filters(o, rows, c + k, count, g);
+    for (Index e = 0; e < count; ++e)
+      for (Index tap = 0; tap < 9; ++tap)
+        std::memcpy(taps + ((turned ? 8 - tap : tap) * step + e) * R, g + (e * 9 + tap) * R, sizeof(float) * R);
+    for (Index e = 0; e < count * R; e += W) transform_weight(taps + e, step * R, u + k * R + e, weight_stride(channels));
+  }
+}
+
+// --- Products -------------------------------------------------------------------------------------------------------
+
+// One panel of outputs o.. of all tiles of the block: M = U V, Y = A^T M A
+inline void output_panel(const Problem& p, const Block& block, const float* u, Index o, const float* bias, bool add,
+                         float* y) {
+  constexpr Index R = panel_rows, tile_size = R * panel_columns;
+  const Index rows = std::min(R, p.O - o), panels = block.panels(), plane = p.OH * p.OW;
+  float* m = workspace<float, 6>(panels * points * tile_size);
+  for (Index e = 0; e < points; ++e)
+    for (Index t = 0; t < panels; ++t)
+      multiply_tile<float, PanelOrder::columns>(
+          rows, std::min(panel_columns, (block.vectors() - t * panel_vectors) * W), block.channels,
+          u + e * weight_stride(block.channels), block.v + t * block.panel_stride + block.offset(e),
+          m + (t * points + e) * tile_size);
+  const Index count = static_cast<Index>(block.tiles.size());
+  for (Index i = 0; i < rows; ++i) {
+    const V shift(bias ? bias[o + i] : 0.0F);
+    for (Index t = 0; t < block.vectors(); ++t)
+      transform_output(m + (t / panel_vectors * points * R + i) * panel_columns + t % panel_vectors * W, tile_size,
+                       [&](Index line, Index j, const V& x) {
+                         const Index q = t * quads + j % quads, offset = quads == 4 ? 0 : j;
+                         if (q >= count) return;
+                         const Quad& quad = block.tiles[static_cast<std::size_t>(q)];
+                         if (line >= quad.lines || offset >= quad.pixels) return;
+                         float* to = y + (o + i) * plane + quad.y + line * p.OW + offset;
+                         if (quad.pixels == quad_pixels || quads == 1) store(to, x + (add ? load(to) : shift));
+                         else store_part<float>(to, x + (add ? load_part(to, quad.pixels) : shift), quad.pixels);
+                       });
+  }
+}
+
+// y = the convolution of x with the filters, + bias [O] (or nullptr)
+inline void convolve(const Problem& p, const float* x, const Filters& filters, bool turned, const float* bias, float* y) {
+  if (p.all_quads() == 0 || p.O == 0) return;
+  const Index all = p.all_quads(), all_panels = (all + panel_quads - 1) / panel_quads;
+  const Index output_panels = (p.O + panel_rows - 1) / panel_rows;
+  const Index channel_bytes = output_panels * panel_rows * points * static_cast<Index>(sizeof(float));
+  const Index most = all_panels > 1 ? std::clamp<Index>(weight_bytes / channel_bytes, 64, most_channels) : most_channels;
+  const Index slices = (p.C + most - 1) / most, slice = (p.C + slices - 1) / slices;
+
+  Block block{};
+  block.pitch = p.quads_in_row() * quad_pixels + 4 + W;
+  block.share = all <= quads ? panel_vectors : 1;
+  block.point_stride = slice * panel_columns + 16;
+  block.panel_stride = points / block.share * block.point_stride;
+  const Index fit = std::clamp<Index>(input_bytes / (block.panel_stride * static_cast<Index>(sizeof(float))), 1, most_panels);
+  const Index blocks = (all_panels + fit - 1) / fit, step = (all_panels + blocks - 1) / blocks;
+  Tensor<float, 1> kept(Shape<1>{blocks > 1 ? output_panels * points * weight_stride(slice) : 0}, uninitialized);
+  Tensor<float, 1> v(Shape<1>{step * block.panel_stride}, uninitialized);
+  block.v = v.data();
+  float* kept_u = blocks > 1 ? kept.data() : nullptr;
+
+  for (Index c = 0; c < p.C; c += slice) {
+    block.channels = std::min(slice, p.C - c);
+    const Index u_size = points * weight_stride(block.channels);
+    if (kept_u)
+      parallel_for(output_panels, 100 * panel_rows * block.channels, [&](Index r) {
+        weight_panel(p, filters, turned, r * panel_rows, c, block.channels, kept_u + r * u_size);
+      });
+    for (Index first = 0; first < all; first += step * panel_quads) {
+      place_tiles(p, first, std::min(all, first + step * panel_quads), block);
+      parallel_for(block.channels, 500 * W * block.vectors(), [&](Index k) { input_channel(p, block, x, c, k); });
+      const auto outputs = [&](Index r) {
+        float* u = kept_u ? kept_u + r * u_size : workspace<float, 5>(u_size);
+        if (!kept_u) weight_panel(p, filters, turned, r * panel_rows, c, block.channels, u);
+        output_panel(p, block, u, r * panel_rows, bias, c > 0, y);
+      };
+      parallel_for_dynamic(output_panels, outputs);
+    }
+  }
+}
+
+}  // namespace inkling::kernels::fast::winograd
