@@ -50,6 +50,14 @@ inline Weight file_weight(const std::shared_ptr<const SafetensorsFile>& file, co
 }
 }  // namespace detail
 
+// Weights of a file that has the model's own names.
+inline WeightSource plain_weights(const std::filesystem::path& path) {
+  const auto file = std::make_shared<const SafetensorsFile>(path);
+  WeightSource source(path.string());
+  for (const TensorEntry& e : file->entries()) source.add(detail::file_weight(file, e, e.name));
+  return source;
+}
+
 class ModelFiles {
  public:
   explicit ModelFiles(const std::filesystem::path& path, ModelOverrides overrides = {})

@@ -59,14 +59,6 @@ inline Tokenizer load_tokenizer(const std::filesystem::path& path, Index vocab_s
   return Tokenizer::from_bpe_file(path, vocab_size);
 }
 
-// Weights of a file that has the model's own names.
-inline WeightSource plain_weights(const std::filesystem::path& path) {
-  const auto file = std::make_shared<const SafetensorsFile>(path);
-  WeightSource source(path.string());
-  for (const TensorEntry& e : file->entries()) source.add(detail::file_weight(file, e, e.name));
-  return source;
-}
-
 // One part of a model: a module made from its config, filled from its weights. Pages of the file are given back.
 template <class Module, class Config>
 Module load_part(const ModelFiles& files, const std::string& part, const Config& config) {
