@@ -109,8 +109,9 @@ void register_cases(bool all, const std::vector<WeightType>& types) {
 // The products that the table in gemm.hpp follows, on matrices that are not packed before.
 void register_products() {
   using namespace inkling;
-  for (const auto& [M, N, K] : std::vector<Shape<3>>{
+  for (const auto& s : std::vector<Shape<3>>{
            {1024, 1024, 1024}, {4096, 320, 320}, {4096, 2560, 320}, {320, 4096, 2880}, {64, 64, 64}, {16, 16, 16}}) {
+    const Index M = s[0], N = s[1], K = s[2];
     const double m = static_cast<double>(M), n = static_cast<double>(N), k = static_cast<double>(K);
     const auto make = [M, N, K]() -> std::function<void()> {
       return [a = filled(Shape<3>{1, M, K}), b = filled(Shape<3>{1, K, N})] {

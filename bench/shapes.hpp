@@ -234,7 +234,9 @@ inline std::vector<Work> heaviest(std::vector<Work> all, Kind kind, std::size_t 
   all = grouped(all);
   std::erase_if(all, [&](const Work& w) { return w.kind != kind; });
   const auto cost = [](const Work& w) { return static_cast<double>(w.count) * (w.flops() > 0 ? w.flops() : w.bytes()); };
-  std::stable_sort(all.begin(), all.end(), [&](const Work& a, const Work& b) { return cost(a) > cost(b); });
+  std::sort(all.begin(), all.end(), [&](const Work& a, const Work& b) {
+    return cost(a) != cost(b) ? cost(a) > cost(b) : a.text() < b.text();
+  });
   if (all.size() > most) all.resize(most);
   return all;
 }
