@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "inkling/core/processor.hpp"
 #include "inkling/io/generation_parameters.hpp"
 #include "inkling/io/image.hpp"
 #include "inkling/io/safetensors.hpp"
@@ -39,7 +40,14 @@ std::string content(const fs::path& path) {
 struct Run {
   int status = 0;
   std::string out, err;
+  std::string slow;  // warnings of a slow build: they belong to how the program was compiled, not to what was asked
 };
+
+// Moves the lines that begin so from one text to the other.
+void move_lines(std::string& from, const std::string& begin, std::string& to) {
+  std::istringstream lines(std::exchange(from, {}));
+  for (std::string line; std::getline(lines, line);) (line.starts_with(begin) ? to : from) += line + "\n";
+}
 
 // A folder to work in, with a small model in model/.
 struct Workshop {
@@ -54,6 +62,7 @@ struct Workshop {
     const int status = std::system(command.c_str());
     r.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;  // -1: a signal ended it
     r.out = content(folder / "stdout.txt"), r.err = content(folder / "stderr.txt");
+    move_lines(r.err, "warning: this program was built without", r.slow);
     return r;
   }
   Run paint(std::vector<std::string> more) const {
@@ -107,9 +116,10 @@ TEST_CASE("txt2img: picture, parameters, steps, attention maps, dump") {
   CAPTURE(r.err);
   REQUIRE(r.status == 0);
   CHECK(r.err.empty());  // no bar where nobody looks
-  CHECK(has(r.out, "instructions "));
   CHECK(has(r.out, "seconds: load "));
-  CHECK(has(r.out, "peak memory "));
+  CHECK(has(r.out, "weights auto, "));
+  for (const char* stage : {"load", "text", "denoise", "decode"})
+    CHECK_MESSAGE(has(r.out.substr(r.out.find("peak memory ")), std::string(stage) + " "), stage);
   CHECK(w.files() == std::vector<std::string>{"all.safetensors", "maps", "picture.png", "steps.png"});
 
   const Image picture = read_image(w.folder / "picture.png");
@@ -161,6 +171,89 @@ TEST_CASE("txt2img: picture, parameters, steps, attention maps, dump") {
   CHECK(large(7, 5, 0) == picture(3, 2, 0));
 }
 
+TEST_CASE("the first line tells what the program was compiled for, and a slow build warns") {
+  Workshop w;
+  const Run r = w.paint({"--threads", "1"});
+  const std::string first = r.out.substr(0, r.out.find('\n'));
+  CAPTURE(first);
+  CAPTURE(r.slow);
+  CHECK(first.starts_with("instructions "));
+  CHECK(has(first, "; 1 thread; "));
+  bool left_out = false;
+  for (const InstructionSet& s : instruction_sets()) {  // this test is compiled with the program's options
+    CHECK(has(first, s.name) == (s.compiled || s.available));
+    if (!s.available || s.compiled) continue;
+    left_out = true;
+    CHECK(has(first.substr(first.find("also has")), s.name));
+    CHECK(has(r.slow, s.name));
+  }
+  CHECK(has(first, "all that this processor has") == !left_out);
+  CHECK(has(r.slow, "INKLING_NATIVE") == left_out);
+#ifdef __OPTIMIZE__
+  CHECK(has(first, "optimised build"));
+  CHECK(r.slow.empty() == !left_out);
+#else
+  CHECK(has(first, "build without optimisation"));
+  CHECK(has(r.slow, "CMAKE_BUILD_TYPE=Release"));
+#endif
+  CHECK(w.paint({"--quiet"}).slow.empty());
+}
+
+TEST_CASE("txt2img: the types of weights") {
+  Workshop w;
+  const auto picture = [&](const std::string& type) {
+    const Run r = w.paint({"--weights", type, "--dump", "all.safetensors"});
+    CAPTURE(r.err);
+    REQUIRE(r.status == 0);
+    CHECK(has(r.out, "weights " + type + ", "));
+    return SafetensorsFile(w.folder / "all.safetensors").read<float, 4>("image");
+  };
+  const Tensor<float, 4> exact = picture("f32");
+  CHECK(compare(picture("auto"), exact).error == 0);  // the file has F32
+  for (const char* type : {"f16", "bf16", "q8"}) {
+    const Worst worst = compare(picture(type), exact);
+    MESSAGE(std::string(type) << ": " << worst);
+    CHECK_MESSAGE(worst.error > 0, type);
+    CHECK_MESSAGE(worst.relative() < 0.5, type);  // still the same picture; tests/test_packed_weights.cpp says how near
+  }
+}
+
+TEST_CASE("bench times every network of a model") {
+  Workshop w;
+  const Run r = w.run({"bench", "--model", "model", "--repeat", "2", "--threads", "1"});
+  CAPTURE(r.out);
+  CAPTURE(r.err);
+  CHECK(r.status == 0);
+  CHECK(r.err.empty());
+  for (const char* part : {"instructions ", "GFLOP/s: nothing but ", "16 x 16 pixels", "text encoder: weights ",
+                           "40 tokens", "U-Net: weights ", "batch 1", "batch 2", "autoencoder: weights ", "decode",
+                           "encode"})
+    CHECK_MESSAGE(has(r.out, part), part);
+  // GFLOP of a row: the third number after its name
+  const auto operations = [&](const std::string& out, const std::string& row) {
+    std::istringstream in(out.substr(out.find("  " + row) + 2 + row.size()));
+    double median = 0, fastest = 0, gflop = 0;
+    in >> median >> fastest >> gflop;
+    CHECK(median >= fastest);
+    return gflop;
+  };
+  const Run large = w.run({"bench", "--model", "model", "--repeat", "1", "--size", "128", "--weights", "q8"});
+  CAPTURE(large.out);
+  CHECK(large.status == 0);
+  CHECK(has(large.out, "weights q8, 1 run after"));
+  const double one = operations(large.out, "batch 1"), two = operations(large.out, "batch 2");
+  CHECK(one > 0.1);
+  CHECK(std::abs(two - 2 * one) <= 0.11);  // both rounded to 0.1
+  w.refused(w.run({"bench", "--model", "nowhere"}));
+  CHECK(has(w.refused(w.run({"bench", "--model", "model", "--size", "12"})), "size: expected a multiple of 8"));
+  CHECK(has(w.refused(w.run({"bench", "--model", "model", "--repeat", "0"})), "repeat"));
+  CHECK(has(w.refused(w.run({"bench", "--model", "model", "--weights", "f8"})), "auto, f32, f16, bf16 or q8"));
+  w.refused(w.run({"bench", "--model", "model", "--threads", "-1"}));
+  const Run help = w.run({"bench", "--help"});
+  CHECK(help.status == 0);
+  for (const char* option : {"--size", "--weights", "--repeat", "--threads"}) CHECK_MESSAGE(has(help.out, option), option);
+}
+
 TEST_CASE("txt2img: a prompt that is too long is cut with a notice, and painted") {
   Workshop w;
   const Run r = w.paint({"--prompt", "this prompt is far too long for a model that reads forty bytes"});
@@ -196,6 +289,7 @@ TEST_CASE("txt2img: settings that make no sense get one line, a status that is n
     CHECK(has(w.refused(w.paint({"--steps", steps})), "steps"));
   w.refused(w.paint({"--threads", "-1"}));
   w.refused(w.paint({"--scale", "0"}));
+  CHECK(has(w.refused(w.paint({"--weights", "int4"})), "weights: expected auto, f32, f16, bf16 or q8"));
   w.refused(w.paint({"--vae", "tiny"}));
   w.refused(w.paint({"--guidance", "1e300"}));  // infinite as a float: found after the first step
 }

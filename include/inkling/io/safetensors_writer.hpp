@@ -60,8 +60,8 @@ class SafetensorsWriter {
       if (!names.insert(t.name).second) throw FormatError(where_, "every name once", "\"" + t.name + "\" twice");
       const Index bytes = checked_size(t.shape, t.name) * info(t.dtype).bytes;
       if (bytes > std::numeric_limits<Index>::max() - at) throw ShapeError(where_, "a file size that fits", "more");
-      header += (header.size() > 1 ? "," : "") + detail::json_string(t.name, where_) + ":{\"dtype\":\"" +
-                to_string(t.dtype) + "\",\"shape\":[";
+      if (header.size() > 1) header += ',';
+      header += detail::json_string(t.name, where_) + ":{\"dtype\":\"" + to_string(t.dtype) + "\",\"shape\":[";
       for (std::size_t d = 0; d < t.shape.size(); ++d) header += (d ? "," : "") + std::to_string(t.shape[d]);
       header += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + bytes) + "]}";
       at += bytes;
