@@ -158,8 +158,9 @@ TEST_CASE("weights: names of the types") {
 
 TEST_CASE("weights: stored numbers are as near as their type allows") {
   for (WeightUse use : {WeightUse::linear, WeightUse::convolution})
-    for (const auto& [out, K] : {Shape<2>{1, 1}, Shape<2>{5, 7}, Shape<2>{48, 64}, Shape<2>{53, 1601}, Shape<2>{9, 770}})
+    for (const Shape<2>& shape : {Shape<2>{1, 1}, Shape<2>{5, 7}, Shape<2>{48, 64}, Shape<2>{53, 1601}, Shape<2>{9, 770}})
       for (WeightType type : all_types) {
+        const Index out = shape[0], K = shape[1];
         INFO(to_string(type) << " " << out << " x " << K);
         const auto w = random_tensor(Shape<2>{out, K}, 5);
         const PackedWeight p(out, K, w.data(), type, use);

@@ -31,6 +31,10 @@ struct Patches {
   }
 };
 
+// While rows of P are copied, those that come so many rows later are asked for: where P is the image itself they lie
+// too far apart for the processor to guess.
+inline constexpr Index rows_ahead = 16;
+
 // Rows r.. and columns p.. of the patch matrix, ready to be copied.
 template <class T>
 class PatchWindow {
@@ -86,7 +90,7 @@ class PatchWindow {
       if (at == pixels) at = 0, ++n;
     }
   }
-  // Where rows row.. of P start.
+  // Where rows row.. of P start, and what to ask for beyond the last one.
   void find_starts(Index row, Index rows, std::vector<const T*>& starts) const {
     starts.clear();
     Index kw = row % g_.KW, kh = row / g_.KW % g_.KH, c = row / (g_.KW * g_.KH);
@@ -100,6 +104,7 @@ class PatchWindow {
         if (++kh == g_.KH) kh = 0, ++c;
       }
     }
+    starts.insert(starts.end(), 2 * rows_ahead, starts.back());
   }
 
   // This thread's lists, kept from call to call.
@@ -127,6 +132,7 @@ class PatchWindow {
       const Index before = std::clamp<Index>(g_.left, 0, row_pitch_);
       const Index end = std::clamp<Index>(g_.W + g_.left, before, row_pitch_);
       std::fill(to, to + before, T(0));
+      prefetch(line + g_.H * g_.W, g_.W);  // the next channel: too short a run for the processor to guess
       copy_row(line + before - g_.left, end - before, to + before);
       std::fill(to + end, to + row_pitch_, T(0));
       return;
@@ -161,6 +167,7 @@ template <class T, class Piece>
 void copy_rows(const T* const* starts, Index rows, const std::vector<Piece>& pieces, T* out, Index stride) {
   for_pieces(pieces, rows, [&](Index e, const Piece& p) {
     const T* from = starts[e] + p.from;
+    prefetch(starts[e + rows_ahead] + p.from, 1);
     T* to = out + e * stride + p.to;
     if (p.count == width<T>) store(to, load(from));
     else copy_row(from, p.count, to);

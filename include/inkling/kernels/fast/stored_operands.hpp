@@ -136,6 +136,8 @@ struct RightPairs {
         const float* low = start[2 * e] + p.from;
         const float* high = 2 * e + 1 < depth ? start[2 * e + 1] + p.from : nullptr;  // an odd last row is alone
         Bf16Pair* to = panel + e * Tile<Bf16Pair>::columns + p.to;
+        prefetch(start[2 * e + rows_ahead] + p.from, 1);
+        prefetch(start[2 * e + rows_ahead + 1] + p.from, 1);
         if (p.count == W) {
           store_pairs(load(low), high ? load(high) : Vec<float>(0.0f), to);
         } else {
