@@ -1,5 +1,5 @@
 // Convolution, its transpose and their gradients at machine speed: three matrix products whose operands are made while
-// packing (patches.hpp), or, for 3 x 3 filters in float, winograd.hpp. The formulas stand in kernels/reference/conv.hpp.
+// packing (patches.hpp), or, for 3 x 3 filters in float, winograd.hpp. The formulas: kernels/reference/conv.hpp.
 #pragma once
 #include "inkling/kernels/fast/gemm.hpp"  // first
 
@@ -71,7 +71,8 @@ template <class T>
 void scatter_through_conv(const Tensor<T, 4>& dy, const Tensor<T, 4>& w, Tensor<T, 4>& dx, const T* bias, Index stride,
                           Index top, Index left, Index dilation, Index groups) {
   if constexpr (std::is_same_v<T, float>)
-    if (const auto p = winograd::backward_problem(dy.shape(), w.shape(), dx.shape(), stride, top, left, dilation, groups))
+    if (const auto p =
+            winograd::backward_problem(dy.shape(), w.shape(), dx.shape(), stride, top, left, dilation, groups))
       return winograd::convolve(*p, dy.data(), winograd::filters_at(w.data(), 9, p->O * 9), true, bias, dx.data());
   const auto [N, O, OH, OW] = dy.shape();
   const Index C = dx.shape(1), H = dx.shape(2), W = dx.shape(3), CG = w.shape(1), KH = w.shape(2), KW = w.shape(3);

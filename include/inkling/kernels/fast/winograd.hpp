@@ -105,21 +105,23 @@ inline constexpr Index input_bytes = 4 << 20, weight_bytes = 48 << 20;
 // Both ways in vector multiply-adds (a vector holds W numbers). Packing a vector of patches, which the direct way does
 // for each of 9 C rows, costs about as much as 6. A change of basis costs, with its way through the caches, as much as
 // 500 for a vector of input tiles, 400 for a vector of filters, 400 for a vector of output tiles.
-inline bool pays(const Problem& p) {
+// `speed`: how many times as fast the direct way multiplies.
+inline bool pays(const Problem& p, double speed = 1) {
   const auto d = [](Index n) { return static_cast<double>(n); };
   const auto up = [](Index n, Index to) { return (n + to - 1) / to * to; };
   const Index rows = p.O <= panel_rows / 2 ? panel_rows / 2 : up(p.O, panel_rows);
   const double direct = 9 * d(p.C) * d(rows + 6) * d(up(p.N * p.OH * p.OW, panel_columns) / W);
   const double multiply = d(points) * d(p.C) * d(rows) * d(p.vectors());
   const double change = d(p.vectors()) * (500 * d(p.C) + 400 * d(p.O)) + 400 * d(p.C) * d(rows) / d(W);
-  return 1.1 * (multiply + change) < direct;
+  return 1.1 * (multiply + change) * speed < direct;
 }
 
 // The convolution with these options as a problem for Winograd, if it is one and that pays.
-inline std::optional<Problem> problem(const Shape<4>& x, const Shape<4>& w, const Shape<4>& y, const Conv2dOptions& o) {
+inline std::optional<Problem> problem(const Shape<4>& x, const Shape<4>& w, const Shape<4>& y, const Conv2dOptions& o,
+                                      double speed = 1) {
   if (w[2] != 3 || w[3] != 3 || o.stride != 1 || o.dilation != 1 || o.groups != 1) return {};
   const Problem p{x[0], x[1], x[2], x[3], y[1], y[2], y[3], o.padding.top, o.padding.left};
-  return pays(p) ? std::optional(p) : std::nullopt;
+  return pays(p, speed) ? std::optional(p) : std::nullopt;
 }
 // The same for the gradient of its input, a convolution of dy with the filters turned.
 inline std::optional<Problem> backward_problem(const Shape<4>& dy, const Shape<4>& w, const Shape<4>& dx, Index stride,
@@ -224,7 +226,8 @@ inline void weight_panel(const Problem& p, const Filters& filters, bool turned, 
     for (Index e = 0; e < count; ++e)
       for (Index tap = 0; tap < 9; ++tap)
         std::memcpy(taps + ((turned ? 8 - tap : tap) * step + e) * R, g + (e * 9 + tap) * R, sizeof(float) * R);
-    for (Index e = 0; e < count * R; e += W) transform_weight(taps + e, step * R, u + k * R + e, weight_stride(channels));
+    for (Index e = 0; e < count * R; e += W)
+      transform_weight(taps + e, step * R, u + k * R + e, weight_stride(channels));
   }
 }
 
@@ -260,12 +263,15 @@ inline void output_panel(const Problem& p, const Block& block, const float* u, I
 }
 
 // y = the convolution of x with the filters, + bias [O] (or nullptr)
-inline void convolve(const Problem& p, const float* x, const Filters& filters, bool turned, const float* bias, float* y) {
+inline void convolve(const Problem& p, const float* x, const Filters& filters, bool turned, const float* bias,
+                     float* y) {
   if (p.all_quads() == 0 || p.O == 0) return;
+  constexpr Index bytes = sizeof(float);
   const Index all = p.all_quads(), all_panels = (all + panel_quads - 1) / panel_quads;
   const Index output_panels = (p.O + panel_rows - 1) / panel_rows;
-  const Index channel_bytes = output_panels * panel_rows * points * static_cast<Index>(sizeof(float));
-  const Index most = all_panels > 1 ? std::clamp<Index>(weight_bytes / channel_bytes, 64, most_channels) : most_channels;
+  const Index channel_bytes = output_panels * panel_rows * points * bytes;
+  const Index most =
+      all_panels > 1 ? std::clamp<Index>(weight_bytes / channel_bytes, 64, most_channels) : most_channels;
   const Index slices = (p.C + most - 1) / most, slice = (p.C + slices - 1) / slices;
 
   Block block{};
@@ -273,7 +279,7 @@ inline void convolve(const Problem& p, const float* x, const Filters& filters, b
   block.share = all <= quads ? panel_vectors : 1;
   block.point_stride = slice * panel_columns + 16;
   block.panel_stride = points / block.share * block.point_stride;
-  const Index fit = std::clamp<Index>(input_bytes / (block.panel_stride * static_cast<Index>(sizeof(float))), 1, most_panels);
+  const Index fit = std::clamp<Index>(input_bytes / (block.panel_stride * bytes), 1, most_panels);
   const Index blocks = (all_panels + fit - 1) / fit, step = (all_panels + blocks - 1) / blocks;
   Tensor<float, 1> kept(Shape<1>{blocks > 1 ? output_panels * points * weight_stride(slice) : 0}, uninitialized);
   Tensor<float, 1> v(Shape<1>{step * block.panel_stride}, uninitialized);

@@ -2,7 +2,7 @@
 //
 // Everything here works on many tiles at once, one in each lane of a vector. The tiles of a vector come in "quads":
 // runs of neighbouring tiles, 4 output pixels each, that together are as wide as one vector. So pixels are read and
-// written as whole vectors, and a transposition of 4 x 4 numbers inside the vectors sorts them by their place in a tile.
+// written as whole vectors; a transposition of 4 x 4 numbers inside the vectors sorts them by their place in a tile.
 #pragma once
 #include "inkling/kernels/fast/pack.hpp"  // first
 
@@ -18,8 +18,8 @@ inline constexpr Index points = 36;
 
 // --- One dimension: F(4, 3) at the points 0, a, -a, b, -b, infinity ------------------------------------------------
 
-// Of the points tried these make the smallest errors: about 1.7 times those of the direct sum (rms), where 1 and 2, which
-// are usual, make 3.7 times them. They and all their products below are exact in float.
+// Of the points tried these make the smallest errors: about 1.7 times those of the direct sum (rms); 1 and 2, which are
+// usual, make 3.7 times them. They and all their products below, but for G's quotients, are exact in float.
 inline constexpr float pa = 0.625F, pb = 1.5F, pa2 = pa * pa, pb2 = pb * pb;
 
 // B^T d:  a2 b2    0   -a2-b2    0     1  0
