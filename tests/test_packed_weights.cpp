@@ -234,14 +234,15 @@ TEST_CASE("a gradient passes through packed weights to the input and the bias") 
     backward(mean(mul(y, y)));
     return std::pair(x.grad(), net.conv.bias->variable().grad());
   };
-  const auto [dx, db] = gradients();
+  const auto packed = gradients();
   REQUIRE(net.conv.weight.packed());
   net.conv.weight.unpack();
   net.linear.weight.unpack();
-  const auto [dx_plain, db_plain] = gradients();
-  MESSAGE("dx: " << compare(dx, dx_plain) << "; db: " << compare(db, db_plain));
-  CHECK(compare(dx, dx_plain).relative() < 1e-5);  // sums of up to 27 products, a few roundings of 2^-24 each
-  CHECK(compare(db, db_plain).relative() < 1e-5);
+  const auto plain = gradients();
+  const Worst dx = compare(packed.first, plain.first), db = compare(packed.second, plain.second);
+  MESSAGE("dx: " << dx << "; db: " << db);
+  CHECK(dx.relative() < 1e-5);  // sums of up to 27 products, a few roundings of 2^-24 each
+  CHECK(db.relative() < 1e-5);
 }
 
 TEST_CASE("loading packs straight from the file, and a packed model can be saved") {
@@ -251,7 +252,7 @@ TEST_CASE("loading packs straight from the file, and a packed model can be saved
   save_parameters(original, folder / "f32.safetensors");
   save_parameters(original, folder / "f16.safetensors", DType::f16);
   save_parameters(original, folder / "bf16.safetensors", DType::bf16);
-  const auto load = [&](const char* name, std::optional<WeightType> type) {
+  const auto load = [&](const std::string& name, std::optional<WeightType> type) {
     ClipTextModel<float> text(small_text());
     load_packed_parameters(text, plain_weights(folder / name), type);
     return text;
@@ -262,17 +263,18 @@ TEST_CASE("loading packs straight from the file, and a packed model can be saved
     return weight.packed_weight().type();
   };
   // As the file has them: nothing is lost, whatever it has.
-  for (const auto& [name, kept] :
-       {std::pair("f32.safetensors", WeightType::f32), std::pair("f16.safetensors", WeightType::f16),
-        std::pair("bf16.safetensors", WeightType::f32)}) {
-    CAPTURE(std::string(name));
+  for (const auto& entry : {std::pair("f32.safetensors", WeightType::f32), std::pair("f16.safetensors", WeightType::f16),
+                            std::pair("bf16.safetensors", WeightType::f32)}) {
+    const std::string name = entry.first;
+    const WeightType kept = entry.second;
+    CAPTURE(name);
     ClipTextModel<float> text = load(name, {}), plain(small_text());
     CHECK(type_of(text) == kept);
     load_parameters(plain, plain_weights(folder / name));
     CHECK(values_of(text) == values_of(plain));
     NoGrad no_grad;
     const Worst worst = compare(text.forward(some_ids).value(), plain.forward(some_ids).value());
-    MESSAGE(std::string(name) << ", packed against tensors: " << worst);
+    MESSAGE(name << ", packed against tensors: " << worst);
     CHECK(worst.relative() < 1e-5);
     load_parameters(text, plain_weights(folder / name));  // over the packed ones
     CHECK_FALSE(text.text_model.encoder.layers[1].mlp.fc2.weight.packed());
