@@ -213,27 +213,33 @@ TEST_CASE("the pool hands a freed block to the next tensor of about that size") 
   pool.release();
 }
 
-TEST_CASE("a new block displaces waiting ones that nobody wants") {
+TEST_CASE("what was in use together may wait together, and a new block displaces what goes beyond") {
   MemoryPool& pool = MemoryPool::instance();
-  pool.release();
-  CHECK(pool.waiting() == 0);
   constexpr std::size_t MiB = std::size_t{1} << 20;
-  pool.set_limit(8 * MiB);
-  const auto wait = [&](std::size_t bytes) { pool.deallocate(pool.allocate(bytes), bytes); };
-  void* first = pool.allocate(3 * MiB);
-  wait(MiB);
-  pool.deallocate(first, 3 * MiB);
-  CHECK(pool.waiting() == 4 * MiB);
-  void* fits = pool.allocate(4 * MiB);
-  CHECK(pool.waiting() == 4 * MiB);
-  void* larger = pool.allocate(6 * MiB);  // the block of 3 MiB has to go, the one of 1 MiB may stay
-  CHECK(pool.waiting() == MiB);
-  void* too_large = pool.allocate(9 * MiB);
+  pool.set_limit(2 * MiB);
+  pool.release();  // nothing waits, and what is in use now counts as the most so far
   CHECK(pool.waiting() == 0);
-  pool.deallocate(fits, 4 * MiB);
-  pool.deallocate(larger, 6 * MiB);  // 10 MiB would wait: goes back to the system
-  CHECK(pool.waiting() == 4 * MiB);
-  pool.deallocate(too_large, 9 * MiB);
+  // A training step: everything in use at once, then nothing. The next step finds every block again.
+  void *a = pool.allocate(3 * MiB), *b = pool.allocate(4 * MiB), *c = pool.allocate(5 * MiB);
+  pool.deallocate(a, 3 * MiB);
+  pool.deallocate(b, 4 * MiB);
+  pool.deallocate(c, 5 * MiB);
+  CHECK(pool.waiting() == 12 * MiB);
+  CHECK(pool.allocate(4 * MiB) == b);
+  pool.deallocate(b, 4 * MiB);
+  // 12 MiB were the most in use, 2 MiB beyond that are allowed: one block of 6 MiB displaces the one of 5.
+  void* other = pool.allocate(6 * MiB);
+  CHECK(pool.waiting() == 7 * MiB);
+  // More in use than ever: the rest has to go, but for 2 MiB.
+  void* larger = pool.allocate(14 * MiB);
+  CHECK(pool.waiting() == 0);
+  pool.deallocate(other, 6 * MiB);
+  pool.deallocate(larger, 14 * MiB);
+  CHECK(pool.waiting() == 20 * MiB);
+  pool.set_limit(0);  // off
+  CHECK(pool.waiting() == 0);
+  pool.deallocate(pool.allocate(MiB), MiB);
+  CHECK(pool.waiting() == 0);
   pool.set_limit(std::size_t{512} * MiB);
   pool.release();
 }

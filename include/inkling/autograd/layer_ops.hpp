@@ -100,6 +100,25 @@ Variable<T, 4> group_norm(const Variable<T, 4>& x, const Variable<T, 1>& gamma, 
       x, gamma, beta);
 }
 
+// silu(group_norm(x + shift)) in one pass: x[N, C, H, W], shift[N, C] (undefined: none), gamma[C], beta[C]
+template <class T>
+Variable<T, 4> group_norm_silu(const Variable<T, 4>& x, const Variable<T, 2>& shift, const Variable<T, 1>& gamma,
+                               const Variable<T, 1>& beta, Index groups, T eps) {
+  auto result = kernels::group_norm_silu(x.value(), shift.pointer(), gamma.value(), beta.value(), groups, eps);
+  return record(
+      std::move(result.y),
+      [x, shift, gamma, beta, groups, mean = std::move(result.mean),
+       rstd = std::move(result.rstd)](const Tensor<T, 4>& dy) {
+        auto g = kernels::group_norm_silu_backward(dy, x.value(), shift.pointer(), gamma.value(), beta.value(), mean,
+                                                   rstd, groups, x.take_grad());
+        x.accumulate(std::move(g.dx));
+        if (shift.requires_grad()) shift.accumulate(std::move(g.dshift));
+        gamma.accumulate(std::move(g.dgamma));
+        beta.accumulate(std::move(g.dbeta));
+      },
+      x, shift, gamma, beta);
+}
+
 // x[..., D], gamma[D], beta[D]: each row to mean 0, variance 1
 template <class T, std::size_t N>
 Variable<T, N> layer_norm(const Variable<T, N>& x, const Variable<T, 1>& gamma, const Variable<T, 1>& beta, T eps) {
@@ -131,13 +150,13 @@ template <class T>
 Variable<T, 3> attention(const Variable<T, 3>& q, const Variable<T, 3>& k, const Variable<T, 3>& v,
                          const kernels::AttentionOptions& options) {
   auto result = kernels::attention(q.value(), k.value(), v.value(), options);
-  if (!detail::grad_enabled() || !(q.requires_grad() || k.requires_grad() || v.requires_grad()))
-    return Variable<T, 3>(std::move(result.y));
-  Tensor<T, 3> y = result.y;  // the backward needs the output and its log-sum-exp again
-  return record(
-      std::move(y),
-      [q, k, v, options, result = std::move(result)](const Tensor<T, 3>& dy) {
-        auto g = kernels::attention_backward(dy, q.value(), k.value(), v.value(), result, options);
+  return record_with_result(
+      std::move(result.y),
+      [q, k, v, options, lse = std::make_shared<Tensor<T, 3>>(std::move(result.lse))](const Tensor<T, 3>& dy,
+                                                                                      Tensor<T, 3>& y) {
+        kernels::AttentionResult<T> kept{std::move(y), std::move(*lse)};
+        auto g = kernels::attention_backward(dy, q.value(), k.value(), v.value(), kept, options);
+        y = std::move(kept.y);
         q.accumulate(std::move(g.dq));
         k.accumulate(std::move(g.dk));
         v.accumulate(std::move(g.dv));

@@ -7,11 +7,20 @@ namespace inkling {
 
 using kernels::Activation;
 
+// a + b, written over one of them where nobody else can see it: in y = add(x, f(x)) the sum of a residual block.
 template <class T, std::size_t N>
-Variable<T, N> add(const Variable<T, N>& a, const Variable<T, N>& b) {
+Variable<T, N> add(Variable<T, N> a, Variable<T, N> b) {
+  require_shape(b.shape(), a.shape(), "add");
+  Tensor<T, N> y;
+  if (Variable<T, N>* spare = b.disposable() ? &b : a.disposable() ? &a : nullptr) {
+    y = spare->take_value();
+    kernels::accumulate(y, (spare == &b ? a : b).value());
+  } else {
+    y = kernels::binary(kernels::Binary::add, a.value(), b.value());
+  }
   return record(
-      kernels::binary(kernels::Binary::add, a.value(), b.value()),
-      [a, b](const Tensor<T, N>& dy) {
+      std::move(y),
+      [a, b](const Gradient<T, N>& dy) {
         a.accumulate(dy);
         b.accumulate(dy);
       },
@@ -21,9 +30,9 @@ template <class T, std::size_t N>
 Variable<T, N> sub(const Variable<T, N>& a, const Variable<T, N>& b) {
   return record(
       kernels::binary(kernels::Binary::sub, a.value(), b.value()),
-      [a, b](const Tensor<T, N>& dy) {
+      [a, b](const Gradient<T, N>& dy) {
         a.accumulate(dy);
-        if (b.requires_grad()) b.accumulate(kernels::scale(dy, T(-1)));
+        if (b.requires_grad()) b.accumulate(kernels::scale(*dy, T(-1)));
       },
       a, b);
 }
@@ -101,12 +110,10 @@ Variable<T, N> geglu(const Variable<T, N>& x) {
 }
 template <class T, std::size_t N>
 Variable<T, N> softmax(const Variable<T, N>& x, Index axis = static_cast<Index>(N) - 1) {
-  Tensor<T, N> y = kernels::softmax(x.value(), axis);
-  Tensor<T, N> kept = detail::grad_enabled() && x.requires_grad() ? y : Tensor<T, N>();
-  return record(
-      std::move(y),
-      [x, axis, kept = std::move(kept)](const Tensor<T, N>& dy) {
-        x.accumulate(kernels::softmax_backward(dy, kept, axis));
+  return record_with_result(
+      kernels::softmax(x.value(), axis),
+      [x, axis](const Tensor<T, N>& dy, const Tensor<T, N>& y) {
+        x.accumulate(kernels::softmax_backward(dy, y, axis));
       },
       x);
 }
@@ -132,9 +139,10 @@ Variable<T, 2> matmul(const Variable<T, 2>& a, const Variable<T, 2>& b, bool tra
 }
 
 template <class T, std::size_t N, std::size_t M>
-Variable<T, M> reshape(const Variable<T, N>& x, const Shape<M>& shape) {
+Variable<T, M> reshape(Variable<T, N> x, const Shape<M>& shape) {
   return record(
-      x.value().reshaped(shape), [x](const Tensor<T, M>& dy) { x.accumulate(dy.reshaped(x.shape())); }, x);
+      x.disposable() ? x.take_value().reshaped(shape) : x.value().reshaped(shape),
+      [x](Gradient<T, M> dy) { x.accumulate(std::move(dy).take().reshaped(x.shape())); }, x);
 }
 // y(i_order[0], i_order[1], ...) takes dimension order[d] of x as its dimension d
 template <class T, std::size_t N>
@@ -169,8 +177,8 @@ Variable<T, N> slice(const Variable<T, N>& x, Index axis, Index begin, Index end
 // [N, C, H, W] -> [N, H*W, C]: every pixel becomes a token
 template <class T>
 Variable<T, 3> image_to_sequence(const Variable<T, 4>& x) {
-  const Index n = x.shape(0), c = x.shape(1), hw = x.shape(2) * x.shape(3);
-  return permute(reshape(x, Shape<3>{n, c, hw}), {0, 2, 1});
+  const auto [n, c, h, w] = x.shape();
+  return reshape(permute(x, {0, 2, 3, 1}), Shape<3>{n, h * w, c});
 }
 // [N, H*W, C] -> [N, C, H, W]
 template <class T>

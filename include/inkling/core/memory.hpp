@@ -3,6 +3,7 @@
 // A fresh large buffer costs a page fault every 4 KiB at its first touch, which on a CPU takes as long as the
 // arithmetic of many layers. A network asks for the same few sizes again and again, so freed blocks wait here.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -40,21 +41,26 @@ class MemoryPool {
         void* p = list.back();
         list.pop_back();
         held_ -= b.bytes;
+        use(b.bytes);
         return p;
       }
       make_room(b.bytes);
+      use(b.bytes);
     }
     if (void* p = std::aligned_alloc(alignment, b.bytes)) return p;
     release();  // what waits here may be what is missing
-    return system_allocate(b.bytes);
+    if (void* p = std::aligned_alloc(alignment, b.bytes)) return p;
+    std::lock_guard lock(mutex_);
+    most_used_ = used_ -= b.bytes;
+    throw std::bad_alloc();
   }
 
   void deallocate(void* p, std::size_t bytes) noexcept {
     if (bytes >= smallest) {
       const Bucket b = bucket(bytes);
       std::lock_guard lock(mutex_);
-      // A block is kept while all that is kept stays under the limit; beyond that it goes back to the system.
-      if (held_ + b.bytes <= limit_) {
+      used_ -= b.bytes;
+      if (limit_ > 0) {
         try {
           free_[b.index].push_back(p);
           held_ += b.bytes;
@@ -66,7 +72,7 @@ class MemoryPool {
     std::free(p);
   }
 
-  // Gives every waiting block back to the system.
+  // Gives every waiting block back to the system, and forgets how much was in use at most: something new begins.
   void release() noexcept {
     std::lock_guard lock(mutex_);
     for (auto& list : free_) {
@@ -74,6 +80,7 @@ class MemoryPool {
       list.clear();
     }
     held_ = 0;
+    most_used_ = used_;
 #if defined(__GLIBC__)
     ::malloc_trim(0);  // malloc, too, keeps what it could reuse
 #endif
@@ -84,7 +91,8 @@ class MemoryPool {
     std::lock_guard lock(mutex_);
     return held_;
   }
-  // How many bytes may wait for reuse (default 512 MiB); 0 turns the pool off.
+  // By how much the blocks in use and those waiting may together exceed what was in use at most (default 512 MiB);
+  // 0 turns the pool off.
   void set_limit(std::size_t bytes) {
     limit_ = bytes;
     if (bytes == 0) release();
@@ -94,11 +102,17 @@ class MemoryPool {
   struct Bucket {
     std::size_t index, bytes;
   };
-  // A new block displaces waiting ones, the largest first, until it and they stay under the limit: a network whose
+  void use(std::size_t bytes) noexcept {
+    used_ += bytes;
+    most_used_ = std::max(most_used_, used_);
+  }
+  // A training step ends with nothing in use and wants everything again in the next one: so what was in use together
+  // may wait together. Beyond that and the limit a new block displaces waiting ones, the largest first: a network whose
   // tensors grow from layer to layer would otherwise hold the blocks of its early layers to the end.
   void make_room(std::size_t bytes) noexcept {
-    for (std::size_t i = free_.size(); i-- > 0 && held_ > 0 && held_ + bytes > limit_;)
-      for (auto& list = free_[i]; !list.empty() && held_ + bytes > limit_; list.pop_back()) {
+    const std::size_t most = std::max(most_used_, used_ + bytes) + limit_;
+    for (std::size_t i = free_.size(); i-- > 0 && held_ > 0 && used_ + held_ + bytes > most;)
+      for (auto& list = free_[i]; !list.empty() && used_ + held_ + bytes > most; list.pop_back()) {
         std::free(list.back());
         held_ -= (i % 8 + 9) << (i / 8 - 4);  // bucket() backwards
       }
@@ -118,7 +132,8 @@ class MemoryPool {
 
   std::mutex mutex_;
   std::array<std::vector<void*>, 65 * 8> free_;
-  std::size_t held_ = 0, limit_ = std::size_t{512} << 20;
+  std::size_t held_ = 0, used_ = 0, most_used_ = 0;  // bytes waiting, in use, in use at most
+  std::size_t limit_ = std::size_t{512} << 20;
 };
 
 // The standard allocator interface to the pool.

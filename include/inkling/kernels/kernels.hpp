@@ -10,6 +10,7 @@
 #include "inkling/kernels/fast/linear.hpp"
 #include "inkling/kernels/fast/loss.hpp"
 #include "inkling/kernels/fast/norm.hpp"
+#include "inkling/kernels/fast/norm_silu.hpp"
 #include "inkling/kernels/fast/resample.hpp"
 #include "inkling/kernels/fast/softmax.hpp"
 #include "inkling/kernels/fast/weights.hpp"
@@ -21,6 +22,7 @@
 #include "inkling/kernels/reference/linear.hpp"
 #include "inkling/kernels/reference/loss.hpp"
 #include "inkling/kernels/reference/norm.hpp"
+#include "inkling/kernels/reference/norm_silu.hpp"
 #include "inkling/kernels/reference/resample.hpp"
 #include "inkling/kernels/reference/softmax.hpp"
 #include "inkling/kernels/reference/weights.hpp"
@@ -67,6 +69,8 @@ INKLING_KERNEL(linear_backward_bias)
 INKLING_KERNEL(matmul)
 INKLING_KERNEL(group_norm)
 INKLING_KERNEL(group_norm_backward)
+INKLING_KERNEL(group_norm_silu)
+INKLING_KERNEL(group_norm_silu_backward)
 INKLING_KERNEL(layer_norm)
 INKLING_KERNEL(layer_norm_backward)
 INKLING_KERNEL(batch_norm)
@@ -107,6 +111,7 @@ INKLING_KERNEL(kl_diagonal_gaussian_backward)
 INKLING_KERNEL(binary)
 INKLING_KERNEL(binary_broadcast)
 INKLING_KERNEL(binary_broadcast_backward)
+INKLING_KERNEL(accumulate)
 INKLING_KERNEL(sum)
 INKLING_KERNEL(scale)
 INKLING_KERNEL(concat)

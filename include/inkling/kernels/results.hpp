@@ -17,6 +17,13 @@ struct NormGradients {
 };
 
 template <class T>
+struct NormSiluGradients {
+  Tensor<T, 4> dx;             // [N, C, H, W]
+  Tensor<T, 2> dshift;         // [N, C]; empty when nothing was added
+  Tensor<T, 1> dgamma, dbeta;  // [C]
+};
+
+template <class T>
 struct AttentionResult {
   Tensor<T, 3> y;    // [N, L, A*dv]
   Tensor<T, 3> lse;  // [N, A, L], log of the sum of exp(scaled score + mask): all that the backward needs

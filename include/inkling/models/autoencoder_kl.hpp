@@ -97,7 +97,7 @@ struct AutoencoderEncoder {
     Variable<T, 4> h = conv_in.forward(image);
     for (const auto& block : down_blocks) h = block.forward(h);
     h = mid_block.forward(h);
-    return conv_out.forward(silu(conv_norm_out.forward(h)));
+    return conv_out.forward(norm_silu(conv_norm_out, h));
   }
   template <class V>
   void visit(V&& v) {
@@ -135,7 +135,7 @@ struct AutoencoderDecoder {
   Variable<T, 4> forward(const Variable<T, 4>& latent) const {
     Variable<T, 4> h = mid_block.forward(conv_in.forward(latent));
     for (const auto& block : up_blocks) h = block.forward(h);
-    return conv_out.forward(silu(conv_norm_out.forward(h)));
+    return conv_out.forward(norm_silu(conv_norm_out, h));
   }
   template <class V>
   void visit(V&& v) {

@@ -6,6 +6,15 @@
 
 namespace inkling {
 
+// silu(norm(x + shift)) in one operation; in its parts while somebody looks at what the norm puts out.
+// x[N, C, H, W], shift[N, C] (undefined: none) -> [N, C, H, W]
+template <class T>
+Variable<T, 4> norm_silu(const GroupNorm<T>& norm, const Variable<T, 4>& x, const Variable<T, 2>& shift = {}) {
+  if (const Observer<T>* observer = Observer<T>::current(); observer && observer->on_output)
+    return silu(norm.forward(shift.defined() ? add_per_channel(x, shift) : x));
+  return group_norm_silu(x, shift, norm.weight.variable(), norm.bias.variable(), norm.groups, norm.eps);
+}
+
 // y = skip(x) + conv2(silu(norm2( conv1(silu(norm1(x))) + time )))
 // The residual block of DDPM (Ho et al. 2020, appendix B); the autoencoder uses it without the time.
 template <class T>
@@ -29,10 +38,9 @@ struct ResnetBlock2D {
 
   // x[N, In, H, W], time[N, time_width] -> [N, Out, H, W]
   Variable<T, 4> forward(const Variable<T, 4>& x, const Variable<T, 2>& time = {}) const {
-    Variable<T, 4> h = conv1.forward(silu(norm1.forward(x)));                         // [N, Out, H, W]
-    if (time_emb_proj) h = add_per_channel(h, time_emb_proj->forward(silu(time)));
-    h = conv2.forward(silu(norm2.forward(h)));
-    return observed(*this, add(conv_shortcut ? conv_shortcut->forward(x) : x, h));
+    Variable<T, 4> h = conv1.forward(norm_silu(norm1, x));  // [N, Out, H, W]
+    h = conv2.forward(norm_silu(norm2, h, time_emb_proj ? time_emb_proj->forward(silu(time)) : Variable<T, 2>()));
+    return observed(*this, add(conv_shortcut ? conv_shortcut->forward(x) : x, std::move(h)));
   }
   template <class V>
   void visit(V&& v) {

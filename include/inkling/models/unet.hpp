@@ -159,7 +159,7 @@ struct UNet {
     for (const auto& block : down_blocks) h = block.forward(h, time, context, skips);
     h = mid_block.forward(h, time, context);
     for (const auto& block : up_blocks) h = block.forward(h, time, context, skips);
-    return observed(*this, conv_out.forward(silu(conv_norm_out.forward(h))));
+    return observed(*this, conv_out.forward(norm_silu(conv_norm_out, h)));
   }
 
   // The timestep as waves of many lengths (Vaswani et al. 2017, section 3.5): [N] -> [N, C]. In float whatever T is:

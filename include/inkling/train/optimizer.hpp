@@ -31,10 +31,17 @@ template <class T>
 double clip_gradient_norm(std::vector<ParameterView<T>>& parameters, double max_norm) {
   using namespace kernels::fast;
   if (!(max_norm > 0)) throw ConfigError("clip_gradient_norm", "a norm above 0", std::to_string(max_norm));
+  std::vector<Index> sizes;
+  for (const ParameterView<T>& p : parameters) sizes.push_back(static_cast<Index>(p.grad.size()));
+  const std::vector<Piece> pieces = pieces_of(sizes, piece_size);
+  std::vector<double> part(pieces.size());
+  parallel_for(static_cast<Index>(pieces.size()), piece_size, [&](Index i) {
+    const Piece& at = pieces[static_cast<std::size_t>(i)];
+    part[static_cast<std::size_t>(i)] = sum_of<T>(at.count, [](const Vec<T>& g) { return g * g; },
+                                                  parameters[at.array].grad.data() + at.begin);
+  });
   double square = 0;
-  for (const ParameterView<T>& p : parameters)
-    square += parallel_sum<T>(static_cast<Index>(p.grad.size()), 1, [](const Vec<T>& g) { return g * g; },
-                              p.grad.data());
+  for (double p : part) square += p;
   const double norm = std::sqrt(square);
   if (!std::isfinite(norm))
     throw Error("clip_gradient_norm", "finite gradients", "a norm of " + std::to_string(norm),
@@ -55,20 +62,31 @@ class OptimizerBase {
   const std::map<std::string, std::vector<T>>& state() const { return state_; }
 
  protected:
-  // update(p) for every parameter that has a gradient.
-  template <class Update>
-  void for_each_with_gradient(std::span<const ParameterView<T>> parameters, double learning_rate, Update&& update) {
+  // update = prepare(p) for every parameter that has a gradient, then update(begin, count) for pieces of all of them:
+  // one parallel loop a step, not one for each of hundreds of small biases. A piece is small enough that weight,
+  // gradient and moments stay in the first-level cache while one formula after another passes over them.
+  template <class Prepare>
+  void for_each_with_gradient(std::span<const ParameterView<T>> parameters, double learning_rate, Prepare&& prepare) {
     if (!(learning_rate >= 0 && std::isfinite(learning_rate)))
       throw ConfigError("optimiser", "a learning rate of at least 0", std::to_string(learning_rate));
     std::set<std::string_view> names;
+    std::vector<decltype(prepare(parameters[0]))> updates;
+    std::vector<Index> sizes;
     for (const ParameterView<T>& p : parameters) {
       if (!names.insert(p.name).second) throw ConfigError("optimiser", "each name once", p.name);
       if (p.grad.empty()) continue;
       if (p.grad.size() != p.value.size())
         throw ShapeError("optimiser: " + p.name, "a gradient of " + std::to_string(p.value.size()) + " values",
                          std::to_string(p.grad.size()));
-      update(p);
+      updates.push_back(prepare(p));
+      sizes.push_back(static_cast<Index>(p.value.size()));
     }
+    constexpr Index most = 1024;
+    const std::vector<kernels::fast::Piece> pieces = kernels::fast::pieces_of(sizes, most);
+    parallel_for(static_cast<Index>(pieces.size()), 8 * most, [&](Index i) {
+      const kernels::fast::Piece& at = pieces[static_cast<std::size_t>(i)];
+      updates[at.array](at.begin, at.count);
+    });
   }
   // The remembered values of that kind for p; zeros at first.
   std::vector<T>& remembered(const char* kind, const ParameterView<T>& p, std::size_t size) {
@@ -78,14 +96,6 @@ class OptimizerBase {
       throw LoadError("optimiser state " + (kind + p.name), std::to_string(size) + " values", std::to_string(s.size()),
                       "a checkpoint of another model?");
     return s;
-  }
-  // body(begin, count) for pieces small enough that weight, gradient and moments stay in the first-level cache while
-  // one formula after another passes over them.
-  template <class Body>
-  static void in_pieces(std::size_t size, Body&& body) {
-    const Index n = static_cast<Index>(size), piece = 2048;
-    parallel_for((n + piece - 1) / piece, 8 * piece,
-                 [&](Index i) { body(i * piece, std::min(piece, n - i * piece)); });
   }
 
  private:
@@ -132,9 +142,9 @@ class AdamFamily : public detail::OptimizerBase<T> {
       const V clip(p.grad_factor), eps(static_cast<T>(o_.eps)), root(static_cast<T>(std::sqrt(correction2)));
       const V rate(static_cast<T>(learning_rate / correction1));
       const V lambda(static_cast<T>(o_.weight_decay)), kept(static_cast<T>(1 - learning_rate * o_.weight_decay));
-      this->in_pieces(p.value.size(), [&](Index begin, Index n) {
-        T *theta = p.value.data() + begin, *mp = m + begin, *vp = v + begin;
-        const T* grad = p.grad.data() + begin;
+      return [=, values = p.value.data(), gradients = p.grad.data()](Index begin, Index n) {
+        T *theta = values + begin, *mp = m + begin, *vp = v + begin;
+        const T* grad = gradients + begin;
         // Adam: g = grad + lambda theta.  AdamW leaves the decay out of the moments, which would rescale it.
         const auto g = [&](const V& gradient, const V& weight) {
           return decoupled ? clip * gradient : clip * gradient + lambda * weight;
@@ -159,7 +169,7 @@ class AdamFamily : public detail::OptimizerBase<T> {
               return decoupled ? kept * w - moved : w - moved;
             },
             theta, mp, vp);
-      });
+      };
     });
   }
 
@@ -195,15 +205,15 @@ class Sgd : public detail::OptimizerBase<T> {
       T* velocity = this->remembered("velocity.", p, p.value.size()).data();  // 0, so that the first one is g
       const V clip(p.grad_factor), lambda(static_cast<T>(o_.weight_decay)), mu(static_cast<T>(o_.momentum));
       const V rate(static_cast<T>(learning_rate));
-      this->in_pieces(p.value.size(), [&](Index begin, Index n) {
-        T *theta = p.value.data() + begin, *u = velocity + begin;
+      return [=, values = p.value.data(), gradients = p.grad.data()](Index begin, Index n) {
+        T *theta = values + begin, *u = velocity + begin;
         // u = momentum u + grad + lambda theta
         map(
             n, u, [&](const V& a, const V& d, const V& w) { return mu * a + (clip * d + lambda * w); }, u,
-            p.grad.data() + begin, theta);
+            gradients + begin, theta);
         // theta = theta - rate u
         map(n, theta, [&](const V& w, const V& a) { return w - rate * a; }, theta, u);
-      });
+      };
     });
   }
 

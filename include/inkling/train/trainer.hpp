@@ -124,12 +124,11 @@ class Trainer {
     return sum / static_cast<double>(window);
   }
   void update_average() {
-    std::size_t i = 0;
+    std::vector<AveragedView<float>> views;
     for_each_parameter(module_, [&](const std::string&, auto& p) {
-      ema_update<float>(average_[i].second, std::as_const(p.value()).span(),
-                        ema_warm_decay(options_.ema_decay, step_));
-      ++i;
+      views.push_back({average_[views.size()].second, std::as_const(p.value()).span()});
     });
+    ema_update(views, ema_warm_decay(options_.ema_decay, step_));
   }
 
   // Everything that decides what comes next, in one file that appears whole or not at all.

@@ -1,6 +1,8 @@
 // Scaling, sums, and moving elements around; arithmetic on two tensors stands in binary.hpp.
 // All of it is bounded by memory: what counts is to read in order and to keep every thread busy.
 #pragma once
+#include "inkling/kernels/fast/pack.hpp"  // first
+
 #include "inkling/kernels/fast/binary.hpp"
 
 namespace inkling::kernels::fast {
@@ -14,6 +16,53 @@ void copy_rows(Index rows, Index size, const T* from, Index from_step, T* to, In
   parallel_for(rows * pieces, std::min(size, piece_size), [&](Index p) {
     const Index row = p / pieces, at = p % pieces * piece_size;
     std::copy_n(from + row * from_step + at, std::min(piece_size, size - at), to + row * to_step + at);
+  });
+}
+
+// One dimension of a permuted tensor: by how much the position in x and in y grows along it.
+struct PermutedDimension {
+  Index size, x_step, y_step;
+};
+
+// `dims` as they stand in y. Dimensions that lie behind each other in x and in y count as one; then two matter: the one
+// innermost in y and the one innermost in x. Where they differ, the plane that they span is transposed in strips of one
+// cache line's width, so that each line of memory is touched once on either side.
+template <class T>
+void permute_into(const std::vector<PermutedDimension>& dims, const T* x, T* y) {
+  std::vector<PermutedDimension> outer;
+  for (const PermutedDimension& d : dims) {
+    if (d.size == 0) return;
+    if (d.size == 1) continue;
+    if (!outer.empty() && outer.back().x_step == d.size * d.x_step)
+      outer.back() = {outer.back().size * d.size, d.x_step, d.y_step};
+    else
+      outer.push_back(d);
+  }
+  if (outer.empty()) outer.push_back({1, 1, 1});
+  const PermutedDimension last = outer.back();
+  outer.pop_back();
+  PermutedDimension across{1, 1, 1};
+  if (last.x_step != 1) {
+    const auto found = std::find_if(outer.begin(), outer.end(), [](const auto& d) { return d.x_step == 1; });
+    across = *found;
+    outer.erase(found);
+  }
+  Index planes = 1;
+  for (const auto& d : outer) planes *= d.size;
+  constexpr Index width = 16;
+  const Index strips = (across.size + width - 1) / width;
+  parallel_for(planes * strips, 2 * std::min(across.size, width) * last.size, [&](Index p) {
+    Index from = 0, to = 0, rest = p / strips;
+    for (std::size_t d = outer.size(); d-- > 0; rest /= outer[d].size) {
+      from += rest % outer[d].size * outer[d].x_step;
+      to += rest % outer[d].size * outer[d].y_step;
+    }
+    const Index i = p % strips * width;
+    if (last.x_step == 1)
+      std::copy_n(x + from, last.size, y + to);
+    else
+      transpose(x + from + i, last.x_step, last.size, std::min(width, across.size - i),
+                y + to + i * across.y_step, across.y_step);
   });
 }
 
@@ -109,53 +158,16 @@ Tensor<T, N> slice_backward(const Tensor<T, N>& dy, const Shape<N>& x_shape, Ind
 }
 
 // Dimension d of y is dimension order[d] of x. The gradient is the permutation back.
-// Two dimensions matter: the one innermost in y and the one innermost in x. Where they differ, the plane that they
-// span is transposed in squares small enough to stay in the cache from both sides.
 template <class T, std::size_t N>
 Tensor<T, N> permute(const Tensor<T, N>& x, const std::array<std::size_t, N>& order) {
   Tensor<T, N> y(permute_output_shape(x.shape(), order), uninitialized);
-  if constexpr (N > 0) {
-    if (y.empty()) return y;
-    Shape<N> x_step{}, y_step{};  // by how much the position in x and in y grows along dimension d of y
-    for (Index step_x = 1, step_y = 1, d = static_cast<Index>(N); d-- > 0;) {
-      const auto at = static_cast<std::size_t>(d);
-      for (std::size_t e = 0; e < N; ++e)
-        if (order[e] == at) x_step[e] = step_x;
-      y_step[at] = step_y;
-      step_x *= x.shape(at);
-      step_y *= y.shape(at);
-    }
-    const std::size_t last = N - 1;
-    const std::size_t across = static_cast<std::size_t>(std::find(order.begin(), order.end(), last) - order.begin());
-    const Index rows = across == last ? 1 : y.shape(across), columns = y.shape(last);
-    constexpr Index square = 16;
-    const Index strips = (rows + square - 1) / square, planes = y.size() / (rows * columns);
-    parallel_for(planes * strips, 2 * std::min(rows, square) * columns, [&](Index p) {
-      Index from = 0, to = 0, rest = p / strips;
-      for (std::size_t d = N; d-- > 0;) {
-        if (d == last || d == across) continue;
-        from += rest % y.shape(d) * x_step[d];
-        to += rest % y.shape(d) * y_step[d];
-        rest /= y.shape(d);
-      }
-      if (across == last) {
-        std::copy_n(x.data() + from, columns, y.data() + to);
-        return;
-      }
-      const Index i0 = p % strips * square, height = std::min(square, rows - i0);
-      std::array<T, square * square> tile;  // each line of memory is touched once on either side
-      for (Index j0 = 0; j0 < columns; j0 += square) {
-        const Index span = std::min(square, columns - j0);
-        for (Index j = 0; j < span; ++j)
-          for (Index i = 0; i < height; ++i)
-            tile[static_cast<std::size_t>(i * square + j)] = x.data()[from + i0 + i + (j0 + j) * x_step[last]];
-        for (Index i = 0; i < height; ++i)
-          std::copy_n(tile.data() + i * square, span, y.data() + to + (i0 + i) * y_step[across] + j0);
-      }
-    });
-  } else {
-    y() = x();
-  }
+  Shape<N> x_step{};
+  for (std::size_t d = N, step = 1; d-- > 0; step *= static_cast<std::size_t>(x.shape(d)))
+    x_step[d] = static_cast<Index>(step);
+  std::vector<elementwise_detail::PermutedDimension> dims(N);
+  Index y_step = 1;
+  for (std::size_t d = N; d-- > 0; y_step *= y.shape(d)) dims[d] = {y.shape(d), x_step[order[d]], y_step};
+  elementwise_detail::permute_into(dims, x.data(), y.data());
   return y;
 }
 

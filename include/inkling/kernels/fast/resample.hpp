@@ -83,13 +83,16 @@ Tensor<T, 4> upsample_nearest_backward(const Tensor<T, 4>& dy, Index factor) {
   require_option(factor, 1, "upsample_nearest_backward", "factor");
   require(dy.shape(2) % factor == 0 && dy.shape(3) % factor == 0, "upsample_nearest_backward",
           "height and width divisible by " + std::to_string(factor), to_string(dy.shape()));
-  Tensor<T, 4> dx(Shape<4>{dy.shape(0), dy.shape(1), dy.shape(2) / factor, dy.shape(3) / factor});
-  const Index OH = dy.shape(2), W = dx.shape(3);
+  Tensor<T, 4> dx(Shape<4>{dy.shape(0), dy.shape(1), dy.shape(2) / factor, dy.shape(3) / factor}, uninitialized);
+  const Index H = dx.shape(2), W = dx.shape(3), OW = dy.shape(3);
   resample_detail::for_each_plane(dy, dx, [&](const T* in, T* out) {
-    for (Index oh = 0; oh < OH; ++oh) {
-      T* row = out + oh / factor * W;
-      for (Index w = 0; w < W; ++w)
-        for (Index i = 0; i < factor; ++i) row[w] += *in++;
+    for (Index h = 0; h < H; ++h, in += factor * OW, out += W) {
+      if (factor == 2) {
+        for (Index w = 0; w < W; ++w) out[w] = (in[2 * w] + in[2 * w + 1]) + (in[OW + 2 * w] + in[OW + 2 * w + 1]);
+        continue;
+      }
+      std::fill_n(out, W, T(0));
+      for (Index i = 0; i < factor * OW; ++i) out[i % OW / factor] += in[i];
     }
   });
   return dx;

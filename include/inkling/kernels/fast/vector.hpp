@@ -78,7 +78,22 @@ void map(Index n, T* out, const F& f, const In*... in) {
   if (i < n) store_part<T>(out + i, f(load_part(in + i, n - i)...), n - i);
 }
 
-// The same on several threads. `work` is the cost of one element in multiply-adds.
+// first[i], second[i] = f(in[i]...) for an f that returns both.
+template <class T, class F, class... In>
+void map_pair(Index n, T* first, T* second, const F& f, const In*... in) {
+  Index i = 0;
+  for (; i + width<T> <= n; i += width<T>) {
+    const std::array<Vec<T>, 2> y = f(load(in + i)...);
+    store(first + i, y[0]);
+    store(second + i, y[1]);
+  }
+  if (i == n) return;
+  const std::array<Vec<T>, 2> y = f(load_part(in + i, n - i)...);
+  store_part<T>(first + i, y[0], n - i);
+  store_part<T>(second + i, y[1], n - i);
+}
+
+// map on several threads. `work` is the cost of one element in multiply-adds.
 inline constexpr Index piece_size = 16384;
 template <class T, class F, class... In>
 void parallel_map(Index n, Index work, T* out, const F& f, const In*... in) {
@@ -86,6 +101,19 @@ void parallel_map(Index n, Index work, T* out, const F& f, const In*... in) {
     const Index begin = p * piece_size;
     map(std::min(piece_size, n - begin), out + begin, f, (in + begin)...);
   });
+}
+
+// Several arrays cut into one list of pieces: a single parallel loop for all of them.
+struct Piece {
+  std::size_t array;
+  Index begin, count;
+};
+inline std::vector<Piece> pieces_of(const std::vector<Index>& sizes, Index most) {
+  std::vector<Piece> pieces;
+  for (std::size_t a = 0; a < sizes.size(); ++a)
+    for (Index begin = 0; begin < sizes[a]; begin += most)
+      pieces.push_back({a, begin, std::min(most, sizes[a] - begin)});
+  return pieces;
 }
 
 // sum_i f(in[i]...) for K functions at once (f returns std::array<Vec<T>, K>), on this thread. Inside a block of a
