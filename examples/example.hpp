@@ -50,6 +50,15 @@ class Example {
     std::filesystem::create_directories(path);
     return path;
   }
+  // For the training loop: one line that says how far it is.
+  static auto progress(const std::string& name) {
+    return [name](const auto& s) {
+      if (s.step % 100 == 0 || s.step == s.steps)
+        std::fprintf(stderr, "\r%s: step %td of %td, loss %.4f%s", name.c_str(), s.step, s.steps, s.average_loss,
+                     s.step == s.steps ? "\n" : "");
+      return true;
+    };
+  }
   // What the example says of the world must be so: it ends with an error where it is not.
   void claim(bool holds, const std::string& what) const {
     if (!holds) throw std::runtime_error("does not hold: " + what);

@@ -1,4 +1,4 @@
-// Curves: losses over training steps, noise schedules over time.
+// Curves and points: losses over training steps, noise schedules over time, scatter plots.
 #pragma once
 #include <array>
 #include <cmath>
@@ -17,6 +17,7 @@ struct Series {
   std::vector<double> x = {}, y = {};  // a y that is not finite (or not positive on a logarithmic axis) leaves a gap
   std::optional<Color> color = {};     // unset: the next of the palette
   double pen = 2;
+  bool dots = false;  // the points by themselves, not joined: a scatter plot
 };
 // y over 0, 1, 2, ..
 inline Series series(std::string name, std::vector<double> y) {
@@ -150,6 +151,7 @@ inline Image line_plot(const std::vector<Series>& all, const LinePlotOptions& op
       }
       lines.back().push_back({std::clamp(at_x(all[k].x[i]) - static_cast<double>(left) - 1, -far, far),
                               std::clamp(at_y(all[k].y[i]) - static_cast<double>(top) - 1, -far, far)});
+      if (all[k].dots) lines.emplace_back();
     }
     inside.stroke(lines, all[k].pen, color_at(k));
   }
@@ -185,7 +187,7 @@ inline Image line_plot(const std::vector<Series>& all, const LinePlotOptions& op
             if (!x.shows(s.x[i]) || !y.shows(s.y[i])) continue;
             const double px = at_x(s.x[i]), py = at_y(s.y[i]);
             covered += inside_box(px, py);
-            if (i == 0 || !x.shows(s.x[i - 1]) || !y.shows(s.y[i - 1])) continue;
+            if (s.dots || i == 0 || !x.shows(s.x[i - 1]) || !y.shows(s.y[i - 1])) continue;
             const double dx = at_x(s.x[i - 1]) - px, dy = at_y(s.y[i - 1]) - py;
             const Index pieces = static_cast<Index>(std::min(std::hypot(dx, dy) / 8, 100.0));  // 8 pixels each
             for (Index k = 1; k < pieces; ++k) {
@@ -201,7 +203,10 @@ inline Image line_plot(const std::vector<Series>& all, const LinePlotOptions& op
     for (std::size_t k = 0; k < all.size(); ++k) {
       if (all[k].name.empty()) continue;
       const double middle = row + 0.5 * static_cast<double>(line), start = static_cast<double>(best_x + gap);
-      canvas.line({start, middle}, {start + 24, middle}, all[k].pen, color_at(k));
+      if (all[k].dots)
+        canvas.line({start + 12, middle}, {start + 12, middle}, std::max(all[k].pen, 6.0), color_at(k));
+      else
+        canvas.line({start, middle}, {start + 24, middle}, all[k].pen, color_at(k));
       draw_text(canvas, start + 24 + gap, middle + size / 2, all[k].name, size, dark_gray);
       row += static_cast<double>(line);
     }
