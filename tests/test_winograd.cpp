@@ -268,7 +268,8 @@ TEST_CASE("winograd: convolutions take this way where it pays, and no other") {
   CHECK(taken({1, 512, 64, 64}, {512, 512, 3, 3}, {.padding = one}));
   CHECK(taken({1, 1280, 16, 16}, {1280, 1280, 3, 3}, {.padding = one}));
   CHECK(taken({2, 1280, 8, 8}, {1280, 1280, 3, 3}, {.padding = one}));
-  CHECK_FALSE(taken({1, 1280, 8, 8}, {1280, 1280, 3, 3}, {.padding = one}));  // 4 tiles do not fill a vector
+  if (winograd::W > 4)  // 4 tiles do not fill a vector
+    CHECK_FALSE(taken({1, 1280, 8, 8}, {1280, 1280, 3, 3}, {.padding = one}));
   CHECK_FALSE(taken({1, 64, 64, 64}, {64, 64, 3, 3}, {.stride = 2, .padding = one}));
   CHECK_FALSE(taken({1, 64, 64, 64}, {64, 64, 3, 3}, {.padding = Padding::all(2), .dilation = 2}));
   CHECK_FALSE(taken({1, 64, 64, 64}, {64, 32, 3, 3}, {.padding = one, .groups = 2}));
