@@ -79,7 +79,8 @@ struct Threads {
 double magnitude(const float* x, Index k, Index depth, WeightType type) {
   if (type != WeightType::q8) return std::abs(static_cast<double>(x[k]));
   double most = 0;
-  for (Index e = k / fast::q8_block * fast::q8_block; e < std::min(depth, (k / fast::q8_block + 1) * fast::q8_block); ++e)
+  const Index begin = k / fast::q8_block * fast::q8_block;
+  for (Index e = begin; e < std::min(depth, begin + fast::q8_block); ++e)
     most = std::max(most, std::abs(static_cast<double>(x[e])));
   return most;
 }
@@ -117,12 +118,24 @@ void check_linear(Index rows, Index out, Index K, WeightType type, bool with_bia
       check_element(x.data() + i * K, stored.data() + o * K, K, with_bias ? bias(o) : 0, type, y(i, o));
 }
 
+// conv2d as a product of panels, also where Winograd's way would be faster; test_winograd.cpp judges that.
+Tensor<float, 4> convolve(const Tensor<float, 4>& x, const PackedWeight& w, const Shape<4>& w_shape,
+                          const Tensor<float, 1>* bias, const Conv2dOptions& o) {
+  if (o.groups != 1) return fast::conv2d(x, w, w_shape, bias, o);
+  Tensor<float, 4> y(conv2d_output_shape(x.shape(), w_shape, o));
+  const fast::Patches<float> P = fast::conv_patches(x, w_shape, y.shape(2), y.shape(3), o, 0);
+  with_weight_type(w.type(), [&](auto type) {
+    fast::packed_conv<decltype(type)::value>(P, w, bias ? bias->data() : nullptr, y.data());
+  });
+  return y;
+}
+
 void check_conv(const Shape<4>& x_shape, const Shape<4>& w_shape, const Conv2dOptions& o, WeightType type) {
   INFO("conv2d " << to_string(type) << " " << to_string(x_shape) << " with " << to_string(w_shape));
   const auto x = random_tensor(x_shape, 1), w = random_tensor(w_shape, 2);
   const auto bias = random_tensor(Shape<1>{w_shape[0]}, 3);
   const PackedWeight p = packed(w, type);
-  const Tensor<float, 4> y = fast::conv2d(x, p, w_shape, &bias, o);
+  const Tensor<float, 4> y = convolve(x, p, w_shape, &bias, o);
   const Tensor<float, 4> expected = reference::conv2d(x, p, w_shape, &bias, o);
   REQUIRE(y.shape() == expected.shape());
   if (o.groups != 1) {  // not multiplied as panels
@@ -158,7 +171,8 @@ TEST_CASE("weights: names of the types") {
 
 TEST_CASE("weights: stored numbers are as near as their type allows") {
   for (WeightUse use : {WeightUse::linear, WeightUse::convolution})
-    for (const Shape<2>& shape : {Shape<2>{1, 1}, Shape<2>{5, 7}, Shape<2>{48, 64}, Shape<2>{53, 1601}, Shape<2>{9, 770}})
+    for (const Shape<2>& shape :
+         {Shape<2>{1, 1}, Shape<2>{5, 7}, Shape<2>{48, 64}, Shape<2>{53, 1601}, Shape<2>{9, 770}})
       for (WeightType type : all_types) {
         const Index out = shape[0], K = shape[1];
         INFO(to_string(type) << " " << out << " x " << K);
@@ -206,11 +220,11 @@ TEST_CASE("weights: memory") {
   const auto w = random_tensor(Shape<2>{out, K}, 7);
   for (const auto& [type, most] : {std::pair{WeightType::f32, 4.0}, std::pair{WeightType::f16, 2.0},
                                    std::pair{WeightType::bf16, 2.0}, std::pair{WeightType::q8, 1.06}}) {
-    const double convolution = static_cast<double>(PackedWeight(out, K, w.data(), type, WeightUse::convolution).bytes());
-    CHECK(convolution / static_cast<double>(out * K) <= most);
-    // columns come in panels of 48: 640 are stored as 672 at most
-    const double linear = static_cast<double>(PackedWeight(out, K, w.data(), type, WeightUse::linear).bytes());
-    CHECK(linear / static_cast<double>(out * K) <= most * 1.05);
+    const auto bytes = [&](WeightUse use) {
+      return static_cast<double>(PackedWeight(out, K, w.data(), type, use).bytes()) / static_cast<double>(out * K);
+    };
+    CHECK(bytes(WeightUse::convolution) <= most);
+    CHECK(bytes(WeightUse::linear) <= most * 1.05);  // columns come in panels of 48: 640 are stored as 672 at most
   }
 }
 
@@ -272,7 +286,8 @@ TEST_CASE("weights: distance from fp32") {
     same.padding = Padding::all(1);
     const auto x = random_tensor(Shape<4>{1, 320, 12, 16}, 10);
     const auto w = random_tensor(Shape<4>{64, 320, 3, 3}, 11, 0.02f);
-    const auto exact = fast::conv2d(x, w, nullptr, same), y = fast::conv2d(x, packed(w, type), w.shape(), nullptr, same);
+    const auto exact = convolve(x, packed(w, WeightType::f32), w.shape(), nullptr, same);
+    const auto y = convolve(x, packed(w, type), w.shape(), nullptr, same);
     const double error = rms_difference(y.data(), exact.data(), y.size());
     table << "  conv 320@12x16->64 " << error;
     CHECK(error <= bound);
@@ -293,7 +308,7 @@ TEST_CASE("weights: the same bytes with any number of threads") {
     for (int threads : {1, 2, 3}) {
       const Threads t(threads);
       const auto y = fast::linear(x, packed(w, type), nullptr);  // packed with as many threads
-      const auto z = fast::conv2d(image, packed(kernel, type), kernel.shape(), nullptr, same);
+      const auto z = convolve(image, packed(kernel, type), kernel.shape(), nullptr, same);
       if (threads == 1) {
         linear_bytes.assign(y.begin(), y.end());
         conv_bytes.assign(z.begin(), z.end());

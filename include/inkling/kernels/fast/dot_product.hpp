@@ -4,7 +4,8 @@
 //   vpdpbusd    sum += a0 b0 + a1 b1 + a2 b2 + a3 b3     four 8-bit integers in 32 bits, unsigned times signed
 //
 // So one multiply-add of the micro-kernel does two or four steps of k, and panels keep their geometry: a unit is still
-// 32 bits. A processor without these instructions rounds its operands alike and multiplies in fp32 (stored_operands.hpp).
+// 32 bits. A processor without these instructions rounds its operands alike and multiplies in fp32
+// (stored_operands.hpp).
 //
 // Measured, one thread, G operations/s (AMD Zen 4, AVX-512, every register busy; g++ 12 -O3 -march=native; the fastest
 // of many runs by processor time):
@@ -150,9 +151,9 @@ INKLING_INLINE void multiply_quads(Index blocks, const Int8Quad<WeightsLeft>* a,
         (add_quads(sum[I], column[I % vectors], bits(a + row_of(I) * q8_quads + q)), ...);
     }
     const auto* left_scale = reinterpret_cast<const std::uint16_t*>(a + q8_quads * R);
-    const __m512 column_scale[] = {(WeightsLeft ? _mm512_loadu_ps(b + q8_quads * C + static_cast<Index>(V) * W)
-                                                : widen_scales(reinterpret_cast<const std::uint16_t*>(b + q8_quads * C) +
-                                                               static_cast<Index>(V) * W))...};
+    const auto* scales = b + q8_quads * C;
+    const __m512 column_scale[] = {(WeightsLeft ? _mm512_loadu_ps(scales + static_cast<Index>(V) * W)
+                                                : widen_scales(scales + static_cast<Index>(V) * W / 2))...};
     const auto row_scale = [&](Index i) {
       const std::uint32_t scale = WeightsLeft ? std::uint32_t{left_scale[i]} << 16 : a[q8_quads * R + i].bits;
       return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(scale)));

@@ -7,6 +7,7 @@
 //   k blocks     B[depth, columns of the task] is packed: second-level cache, half a megabyte
 //   row panels   A[8, depth] is packed: first-level cache
 //   tiles        8 x 48 of C in registers (microkernel.hpp)
+// Weights that never change lie packed already (stored_operands.hpp) and are multiplied where they lie.
 // Every element of C is the same chain of multiply-adds over k, cut at the same places, wherever the tasks are cut. So
 // the result does not depend on the number of threads, bit for bit.
 //
@@ -18,6 +19,7 @@
 //   8 x 48 of C in registers, operands where they lie          95            104              21
 //   packed panels, so that long rows cost no cache misses      92            102              92
 //   tiles of C and the next panels fetched ahead               97            104              92
+//   the same one line at a time, while multiplying            107            111             101
 // The machine was busy with other work: differences below 5 mean nothing.
 // bench/bench_kernels.cpp measures these and the shapes of real networks.
 #pragma once

@@ -68,9 +68,9 @@ INKLING_INLINE constexpr Index panel_offset(Index i, Index k) {
   return Order == PanelOrder::rows ? i * Tile<T>::row_stride + k : k * Tile<T>::rows + i;
 }
 
-// Memory that is needed soon: `lines` cache lines in each row of a tile, rows `stride` bytes apart. The micro-kernel asks
-// for them one by one while it multiplies: asked for at once they would hold up the panel of B, for a core waits for
-// about two dozen lines at a time.
+// Memory that is needed soon: `lines` cache lines in each row of a tile, rows `stride` bytes apart. The micro-kernel
+// asks for them one by one while it multiplies: asked for at once they would hold up the panel of B, for a core waits
+// for about two dozen lines at a time.
 struct Ahead {
   const void* base = nullptr;
   Index stride = 0, lines = 0;

@@ -7,7 +7,9 @@
 // a right operand has
 //   void pack(k, depth, n, columns, out)     all panels of columns n.., each [depth, Tile::columns], the last padded
 //                                            with zeros. It may write one vector past the end.
-// Whatever can do this can be multiplied: a transposed matrix, or patches of images that are never stored.
+// Whatever can do this can be multiplied: a transposed matrix, or patches of images that are never stored. An operand
+// that keeps its panels has `packed` in place of `pack`, which says where they lie, and `blocks`, its blocks of k. A
+// left operand may have `ahead`: which memory it will read for the next panel.
 #pragma once
 #include "inkling/kernels/fast/microkernel.hpp"  // first
 

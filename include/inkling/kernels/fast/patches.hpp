@@ -70,8 +70,8 @@ class PatchWindow {
   struct Piece {
     Index from, to, count;
   };
-  // Columns column.. of any row; `from` counts from the start of the row. Beyond the window's runs there is room to read
-  // and, for whoever packs rows in ascending order, to write whole vectors; beyond the image there is not.
+  // Columns column.. of any row; `from` counts from the start of the row. Beyond the window's runs there is room to
+  // read and, for whoever packs rows in ascending order, to write whole vectors; beyond the image there is not.
   void find_pieces(Index column, Index columns, std::vector<Piece>& pieces) const {
     pieces.clear();
     const Index pixels = g_.OH * g_.OW, line = g_.plain() ? pixels : g_.OW;
