@@ -3,6 +3,8 @@
 // Along the last axis a row lies in one piece of memory; along another one, neighbouring columns are done together,
 // a register of them at a time, so that memory is still read in order.
 #pragma once
+#include "inkling/kernels/fast/exponential.hpp"  // first
+
 #include "inkling/core/tensor.hpp"
 #include "inkling/kernels/fast/vector.hpp"
 #include "inkling/kernels/options.hpp"
@@ -37,10 +39,9 @@ void put(T* p, const Vec<T>& v, Index count) {
 // max_i x_i and sum_i exp(x_i - max) of columns
 template <class T>
 std::array<Vec<T>, 2> column_max_and_sum(const T* x, Index length, Index inner, Index count) {
-  using std::exp;
   Vec<T> largest = get(x, count), sum = constant<Vec<T>>(0);
   for (Index i = 1; i < length; ++i) largest = maximum(get(x + i * inner, count), largest);
-  for (Index i = 0; i < length; ++i) sum = sum + exp(get(x + i * inner, count) - largest);
+  for (Index i = 0; i < length; ++i) sum = sum + exponential<T>(get(x + i * inner, count) - largest);
   return {largest, sum};
 }
 
@@ -50,21 +51,20 @@ std::array<Vec<T>, 2> column_max_and_sum(const T* x, Index length, Index inner, 
 template <class T, std::size_t N>
 Tensor<T, N> softmax(const Tensor<T, N>& x, Index axis) {
   using namespace softmax_detail;
-  using std::exp;
   Tensor<T, N> y(x.shape(), uninitialized);
   along(
       x, axis, "softmax",
       [&](Index at, Index length) {
         const T *xr = x.data() + at, largest = max_of(length, xr);
         T* yr = y.data() + at;
-        map(length, yr, [largest](const Vec<T>& v) { return exp(v - Vec<T>(largest)); }, xr);
+        map(length, yr, [largest](const Vec<T>& v) { return exponential<T>(v - Vec<T>(largest)); }, xr);
         const T sum = static_cast<T>(sum_of<T>(length, [](const Vec<T>& v) { return v; }, yr));
         map(length, yr, [r = 1 / sum](const Vec<T>& v) { return v * Vec<T>(r); }, yr);
       },
       [&](Index at, Index length, Index inner, Index count) {
         const auto [largest, sum] = column_max_and_sum(x.data() + at, length, inner, count);
         for (Index i = 0; i < length; ++i, at += inner)
-          put<T>(y.data() + at, exp(get(x.data() + at, count) - largest) / sum, count);
+          put<T>(y.data() + at, exponential<T>(get(x.data() + at, count) - largest) / sum, count);
       });
   return y;
 }
@@ -99,14 +99,14 @@ Tensor<T, N> softmax_backward(const Tensor<T, N>& dy, const Tensor<T, N>& y, Ind
 template <class T, std::size_t N>
 Tensor<T, N> log_softmax(const Tensor<T, N>& x, Index axis) {
   using namespace softmax_detail;
-  using std::exp, std::log;
+  using std::log;
   Tensor<T, N> y(x.shape(), uninitialized);
   along(
       x, axis, "log_softmax",
       [&](Index at, Index length) {
         const T *xr = x.data() + at, largest = max_of(length, xr);
         const T log_sum = static_cast<T>(std::log(
-            sum_of<T>(length, [largest](const Vec<T>& v) { return exp(v - Vec<T>(largest)); }, xr)));
+            sum_of<T>(length, [largest](const Vec<T>& v) { return exponential<T>(v - Vec<T>(largest)); }, xr)));
         map(
             length, y.data() + at,
             [=](const Vec<T>& v) { return v - Vec<T>(largest) - Vec<T>(log_sum); }, xr);
@@ -124,7 +124,6 @@ Tensor<T, N> log_softmax(const Tensor<T, N>& x, Index axis) {
 template <class T, std::size_t N>
 Tensor<T, N> log_softmax_backward(const Tensor<T, N>& dy, const Tensor<T, N>& y, Index axis) {
   using namespace softmax_detail;
-  using std::exp;
   require_shape(dy.shape(), y.shape(), "log_softmax_backward");
   Tensor<T, N> dx(y.shape(), uninitialized);
   along(
@@ -134,13 +133,13 @@ Tensor<T, N> log_softmax_backward(const Tensor<T, N>& dy, const Tensor<T, N>& y,
         const T sum = static_cast<T>(sum_of<T>(length, [](const Vec<T>& d) { return d; }, dyr));
         map(
             length, dx.data() + at,
-            [sum](const Vec<T>& d, const Vec<T>& v) { return d - exp(v) * Vec<T>(sum); }, dyr, yr);
+            [sum](const Vec<T>& d, const Vec<T>& v) { return d - exponential<T>(v) * Vec<T>(sum); }, dyr, yr);
       },
       [&](Index at, Index length, Index inner, Index count) {
         Vec<T> sum = constant<Vec<T>>(0);
         for (Index i = 0; i < length; ++i) sum = sum + get(dy.data() + at + i * inner, count);
         for (Index i = 0; i < length; ++i, at += inner)
-          put<T>(dx.data() + at, get(dy.data() + at, count) - exp(get(y.data() + at, count)) * sum, count);
+          put<T>(dx.data() + at, get(dy.data() + at, count) - exponential<T>(get(y.data() + at, count)) * sum, count);
       });
   return dx;
 }

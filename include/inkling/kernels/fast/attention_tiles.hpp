@@ -1,0 +1,212 @@
+// The pieces from which attention and its backward are built (attention.hpp tells how they fit together).
+//
+// Lanes are queries: a register holds one number of W neighbouring queries (W = 16 floats with AVX-512), a block of
+// queries is 1 to 3 registers wide. Every product then has the form
+//   out[i, lanes] (+)= sum_k left[i, k] right[k, lanes]
+// with single numbers of `left` broadcast from where they lie: keys and values are read in place, never packed, and
+// their width d need not be a multiple of anything. Maximum, sum and scaling of a softmax go lane by lane.
+#pragma once
+#include "inkling/kernels/fast/pack.hpp"  // first
+
+#include <array>
+#include <limits>
+#include <utility>
+
+#include "inkling/core/parallel.hpp"
+#include "inkling/kernels/fast/exponential.hpp"
+#include "inkling/kernels/fast/vector.hpp"
+#include "inkling/kernels/options.hpp"
+
+namespace inkling::kernels::fast::attention_detail {
+
+// 8 x 3 sums, 3 registers of `right` and 1 number of `left` fit into 32 registers; 4 x 3 into 16.
+inline constexpr Index most_rows = vector_registers == 32 ? 8 : 4, most_vectors = 3;
+
+// left[i, k] lies at p[i * row + k * step].
+template <class T>
+struct Left {
+  const T* p;
+  Index row, step;
+};
+
+// One tile: its sums stay in registers while k runs. The fold over I names every one of them; in a loop over an array
+// g++ leaves them in memory.
+template <class T, std::size_t... V, std::size_t... I>
+INKLING_INLINE void multiply_tile(Index depth, Left<T> left, const T* right, Index right_step, T* out, Index out_step,
+                                  bool add, std::index_sequence<V...>, std::index_sequence<I...>) {
+  constexpr std::size_t vectors = sizeof...(V);
+  const auto at = [=](std::size_t i) {
+    return out + static_cast<Index>(i / vectors) * out_step + static_cast<Index>(i % vectors) * width<T>;
+  };
+  Vec<T> sum[] = {(void(I), Vec<T>(T(0)))...};
+  if (add) ((sum[I] = load(at(I))), ...);
+  for (Index k = 0; k < depth; ++k) {
+    const Vec<T> r[] = {load(right + static_cast<Index>(V) * width<T>)...};
+    ((sum[I] = mul_add<T>(Vec<T>(left.p[static_cast<Index>(I / vectors) * left.row]), r[I % vectors], sum[I])), ...);
+    left.p += left.step;
+    right += right_step;
+  }
+  (store(at(I), sum[I]), ...);
+}
+template <class T, Index Rows, Index Vectors>
+void multiply_tile(Index depth, const Left<T>& left, const T* right, Index right_step, T* out, Index out_step,
+                   bool add) {
+  multiply_tile<T>(depth, left, right, right_step, out, out_step, add,
+                   std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
+                   std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
+}
+
+// All rows of one group of vectors. Tiles of 8 and 7 rows fill every number of rows from 42 on without a remnant
+// (77 keys: 7 times 8 and 3 times 7); what is left of fewer goes in fours, twos and ones.
+template <class T, Index Vectors>
+void multiply_rows(Index rows, Index depth, Left<T> left, const T* right, Index right_step, T* out, Index out_step,
+                   bool add) {
+  constexpr Index R = most_rows;
+  const Index lacking = (R - rows % R) % R;
+  Index shorter = lacking * (R - 1) <= rows ? lacking : 0;  // so many tiles of R - 1 rows
+  while (rows > 0) {
+    const auto next = [&]<Index Rows>(std::integral_constant<Index, Rows>) {
+      multiply_tile<T, Rows, Vectors>(depth, left, right, right_step, out, out_step, add);
+      left.p += Rows * left.row;
+      out += Rows * out_step;
+      rows -= Rows;
+    };
+    if (shorter > 0) --shorter, next(std::integral_constant<Index, R - 1>{});
+    else if (rows >= R) next(std::integral_constant<Index, R>{});
+    else if (rows >= 4) next(std::integral_constant<Index, 4>{});
+    else if (rows >= 2) next(std::integral_constant<Index, 2>{});
+    else next(std::integral_constant<Index, 1>{});
+  }
+}
+
+// out[rows, vectors * W] (+)= left[rows, depth] right[depth, vectors * W]
+template <class T>
+void multiply(Index rows, Index vectors, Index depth, const Left<T>& left, const T* right, Index right_step, T* out,
+              Index out_step, bool add) {
+  const Index groups = (vectors + most_vectors - 1) / most_vectors;
+  for (Index g = 0; g < groups; ++g) {
+    const Index begin = vectors * g / groups, count = vectors * (g + 1) / groups - begin, at = begin * width<T>;
+    if (count == 3) multiply_rows<T, 3>(rows, depth, left, right + at, right_step, out + at, out_step, add);
+    if (count == 2) multiply_rows<T, 2>(rows, depth, left, right + at, right_step, out + at, out_step, add);
+    if (count == 1) multiply_rows<T, 1>(rows, depth, left, right + at, right_step, out + at, out_step, add);
+  }
+}
+
+// Calls body with the number of vectors as a constant, so that loops over the vectors of a block unroll.
+template <class Body>
+INKLING_INLINE void with_vectors(Index vectors, const Body& body) {
+  if (vectors == 3) body(std::integral_constant<Index, 3>{});
+  if (vectors == 2) body(std::integral_constant<Index, 2>{});
+  if (vectors == 1) body(std::integral_constant<Index, 1>{});
+}
+
+// x [N, S, A*d] -> [N, A, S, d]: the rows of a head side by side, which takes fewer cache lines and pages, and which
+// the processor fetches ahead by itself.
+template <class T>
+Tensor<T, 4> split_heads(const Tensor<T, 3>& x, Index heads) {
+  const Index N = x.shape()[0], S = x.shape()[1], d = x.shape()[2] / heads;
+  Tensor<T, 4> y(Shape<4>{N, heads, S, d}, uninitialized);
+  const T* from = x.data();
+  T* to = y.data();
+  parallel_for(N * heads, S * d, [&](Index t) {
+    const Index n = t / heads, a = t % heads;
+    for (Index j = 0; j < S; ++j) copy_row(from + ((n * S + j) * heads + a) * d, d, to + (t * S + j) * d);
+  });
+  return y;
+}
+
+// What belongs to one head of one batch element, and how far apart the rows of each are.
+template <class T>
+struct Head {
+  const T *q, *k, *v;
+  Index q_stride, k_stride, v_stride, queries, keys, width, value_width;
+  T scale;
+  bool causal;
+  const T* mask;  // [L, S], or nullptr
+
+  // Keys and values [N, S, A*d], or as split_heads() gave them, if not empty.
+  Head(const AttentionSizes& z, const AttentionOptions& o, const Tensor<T, 3>& qs, const Tensor<T, 3>& ks,
+       const Tensor<T, 3>& vs, const Tensor<T, 4>& split_k, const Tensor<T, 4>& split_v, const Tensor<T, 2>* m, Index n,
+       Index a)
+      : q(qs.data() + (n * z.queries * z.heads + a) * z.width),
+        k(split_k.empty() ? ks.data() + (n * z.keys * z.heads + a) * z.width
+                          : split_k.data() + (n * z.heads + a) * z.keys * z.width),
+        v(split_v.empty() ? vs.data() + (n * z.keys * z.heads + a) * z.value_width
+                          : split_v.data() + (n * z.heads + a) * z.keys * z.value_width),
+        q_stride(z.heads * z.width),
+        k_stride(split_k.empty() ? z.heads * z.width : z.width),
+        v_stride(split_v.empty() ? z.heads * z.value_width : z.value_width),
+        queries(z.queries),
+        keys(z.keys),
+        width(z.width),
+        value_width(z.value_width),
+        scale(static_cast<T>(z.scale)),
+        causal(o.causal),
+        mask(m ? m->data() : nullptr) {}
+
+  // Keys that queries before `end` may see.
+  Index visible_keys(Index end) const { return causal ? std::min(keys, end) : keys; }
+};
+
+// A block of neighbouring queries, one a lane. Lanes behind the last query compute with zeros; nobody reads them.
+struct QueryBlock {
+  Index begin, rows, vectors, lanes;
+};
+// The queries in blocks of 3 vectors, some of 2, so that no vector is lost on rounding.
+template <class T>
+Index query_blocks(Index queries) {
+  const Index vectors = (queries + width<T> - 1) / width<T>;
+  return (vectors + most_vectors - 1) / most_vectors;
+}
+template <class T>
+QueryBlock query_block(Index queries, Index b) {
+  const Index blocks = query_blocks<T>(queries), vectors = (queries + width<T> - 1) / width<T>;
+  const Index first = vectors * b / blocks, count = vectors * (b + 1) / blocks - first;
+  const Index begin = first * width<T>;
+  return {begin, std::min(count * width<T>, queries - begin), count, count * width<T>};
+}
+
+// to[c, lane] = factor from[lane, c]: rows of a tensor become lanes.
+template <class T>
+void to_lanes(const QueryBlock& b, const T* from, Index stride, Index columns, T factor, T* to) {
+  if (b.rows < b.lanes) std::fill(to, to + columns * b.lanes, T(0));
+  transpose(from, stride, b.rows, columns, to, b.lanes);
+  if (factor != T(1)) map(columns * b.lanes, to, [=](const Vec<T>& x) { return x * Vec<T>(factor); }, to);
+}
+
+// s[j, lane] (+)= log2(e) mask[lane, j] for keys j0.., and minus infinity where lane must not see j.
+template <class T>
+void apply_masks(const Head<T>& head, const QueryBlock& b, Index j0, Index columns, T* s, T* scratch) {
+  const Index lanes = b.lanes;
+  if (head.mask) {
+    if (b.rows < lanes) std::fill(scratch, scratch + columns * lanes, T(0));
+    transpose(head.mask + b.begin * head.keys + j0, head.keys, b.rows, columns, scratch, lanes);
+    // "As small as a float can be" stays finite, as people use it to mean minus infinity almost.
+    map(columns * lanes, s, [](const Vec<T>& x, const Vec<T>& m) {
+      const Vec<T> lowest(std::numeric_limits<T>::lowest()), minus_infinity(-std::numeric_limits<T>::infinity());
+      const Vec<T> in_base_2 = maximum<Vec<T>>(m * Vec<T>(static_cast<T>(log2_e)), lowest);
+      return x + select_if<Vec<T>>(m < lowest, minus_infinity, in_base_2);
+    }, s, scratch);
+  }
+  if (head.causal)
+    for (Index j = std::max(j0, b.begin + 1); j < j0 + columns; ++j)
+      std::fill_n(s + (j - j0) * lanes, std::min(lanes, j - b.begin), -std::numeric_limits<T>::infinity());
+}
+
+template <class T>
+AttentionSizes checked_attention(const Tensor<T, 3>& q, const Tensor<T, 3>& k, const Shape<3>& v,
+                                 const AttentionOptions& o, const Tensor<T, 2>* mask, std::string_view where) {
+  const Shape<2> mask_shape = mask ? mask->shape() : Shape<2>{};
+  return attention_sizes(q.shape(), k.shape(), v, o, mask ? &mask_shape : nullptr, where);
+}
+
+// body(i) for i < count, on several threads if all calls together make it worth while. `work`: multiply-adds of a call.
+template <class Body>
+void for_each_task(Index count, Index work, const Body& body) {
+  if (static_cast<double>(count) * static_cast<double>(work) > 1e6)
+    parallel_for_dynamic(count, body);
+  else
+    for (Index i = 0; i < count; ++i) body(i);
+}
+
+}  // namespace inkling::kernels::fast::attention_detail

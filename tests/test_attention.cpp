@@ -1,0 +1,206 @@
+// Attention, its backward and the exponential under them: every width, extreme scores, any number of threads.
+#include "inkling/kernels/fast/attention.hpp"  // first
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "inkling/kernels/fast/softmax.hpp"
+#include "inkling/kernels/reference/attention.hpp"
+
+using namespace inkling;
+using namespace inkling::kernels;
+
+namespace {
+
+template <class T, std::size_t N>
+Tensor<T, N> random(const Shape<N>& shape, unsigned seed, double size = 1) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<double> any(-size, size);
+  Tensor<T, N> t(shape, uninitialized);
+  for (T& x : t) x = static_cast<T>(any(generator));
+  return t;
+}
+template <std::size_t N, class T>
+Tensor<double, N> wide(const Tensor<T, N>& x) {
+  Tensor<double, N> y(x.shape(), uninitialized);
+  std::copy(x.begin(), x.end(), y.begin());
+  return y;
+}
+
+// The largest |a - b|; infinity where just one of them is not a number or they are different infinities.
+template <class T, std::size_t N>
+double distance(const Tensor<T, N>& a, const Tensor<double, N>& b) {
+  REQUIRE(a.shape() == b.shape());
+  double most = 0;
+  for (Index i = 0; i < a.size(); ++i) {
+    const double x = static_cast<double>(a.data()[i]), y = b.data()[i];
+    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+    most = std::max(most, std::isfinite(x - y) ? std::abs(x - y) : std::numeric_limits<double>::infinity());
+  }
+  return most;
+}
+template <std::size_t N>
+double largest(const Tensor<double, N>& x) {
+  double most = 0;
+  for (double v : x)
+    if (std::isfinite(v)) most = std::max(most, std::abs(v));
+  return most;
+}
+
+struct Threads {
+  explicit Threads(int n) : before(num_threads()) { set_num_threads(n); }
+  ~Threads() { set_num_threads(before); }
+  int before;
+};
+
+double relative_error(double got, double want) { return std::abs(got / want - 1); }
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("exponential: 2^x and e^x to two units in the last place, 0 and infinity beyond the range", T, float,
+                   double) {
+  constexpr double epsilon = std::numeric_limits<T>::epsilon(), range = std::is_same_v<T, float> ? 125 : 1020;
+  double of_two = 0, of_e = 0;
+  for (int i = 0; i <= 200000; ++i) {
+    const T x = static_cast<T>(range * (i - 100000) / 100000), y = x * static_cast<T>(0.69);
+    std::array<T, static_cast<std::size_t>(fast::width<T>)> lane;
+    fast::store(lane.data(), fast::power_of_two<T>(fast::Vec<T>(x)));
+    of_two = std::max(of_two, relative_error(static_cast<double>(lane[0]), std::exp2(static_cast<double>(x))));
+    fast::store(lane.data(), fast::exponential<T>(fast::Vec<T>(y)));
+    of_e = std::max(of_e, relative_error(static_cast<double>(lane[0]), std::exp(static_cast<double>(y))));
+  }
+  MESSAGE("largest relative error, in epsilons: 2^x " << of_two / epsilon << ", e^x " << of_e / epsilon);
+  CHECK(of_two <= 2 * epsilon);
+  CHECK(of_e <= 2 * epsilon);
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const auto& [input, output] : {std::pair{-infinity, 0.0}, {-1e30, 0.0}, {-1e4, 0.0}, {0.0, 1.0}, {1e4, infinity},
+                                      {1e30, infinity}, {infinity, infinity}}) {
+    const double x = input, y = output;
+    CAPTURE(x);
+    std::array<T, static_cast<std::size_t>(fast::width<T>)> lane;
+    fast::store(lane.data(), fast::power_of_two<T>(fast::Vec<T>(static_cast<T>(x))));
+    CHECK(static_cast<double>(lane[0]) == y);
+    fast::store(lane.data(), fast::exponential<T>(fast::Vec<T>(static_cast<T>(x))));
+    CHECK(static_cast<double>(lane[0]) == y);
+  }
+}
+
+TEST_CASE_TEMPLATE("attention: widths, lengths and masks against the reference in double", T, float, double) {
+  struct Case {
+    Index N, A, L, S, d, dv;
+    bool causal, masked;
+  };
+  double used = 0;
+  for (const Case& c : std::vector<Case>{{1, 1, 1, 1, 1, 1, false, false},   {1, 2, 1, 300, 3, 5, false, false},
+                                         {2, 3, 77, 77, 64, 64, true, false}, {1, 2, 130, 77, 40, 40, false, false},
+                                         {1, 2, 200, 500, 40, 24, false, false}, {1, 1, 64, 64, 160, 160, false, false},
+                                         {1, 2, 70, 50, 80, 17, false, true}, {1, 1, 33, 97, 512, 512, false, false},
+                                         {2, 1, 150, 400, 16, 16, true, true}, {1, 2, 300, 290, 3, 3, true, false},
+                                         {1, 1, 490, 530, 8, 8, false, false}}) {
+    CAPTURE(c.L);
+    CAPTURE(c.S);
+    CAPTURE(c.d);
+    CAPTURE(c.dv);
+    CAPTURE(c.causal);
+    CAPTURE(c.masked);
+    const AttentionOptions o{.heads = c.A, .causal = c.causal};
+    const auto q = random<T>(Shape<3>{c.N, c.L, c.A * c.d}, 1, 2), k = random<T>(Shape<3>{c.N, c.S, c.A * c.d}, 2, 2);
+    const auto v = random<T>(Shape<3>{c.N, c.S, c.A * c.dv}, 3);
+    auto mask = random<T>(Shape<2>{c.L, c.S}, 4);
+    for (Index i = 0; i < mask.size(); ++i)
+      if (i % 3 == 0 || i / c.S == c.L / 2) mask.data()[i] = -std::numeric_limits<T>::infinity();
+    const auto wide_mask = wide(mask);
+    const auto r = fast::attention(q, k, v, o, c.masked ? &mask : nullptr);
+    const auto e = reference::attention(wide(q), wide(k), wide(v), o, c.masked ? &wide_mask : nullptr);
+    const auto dy = random<T>(r.y.shape(), 5);
+    const auto g = fast::attention_backward(dy, q, k, v, r, o, c.masked ? &mask : nullptr);
+    const auto f = reference::attention_backward(wide(dy), wide(q), wide(k), wide(v), e, o,
+                                                 c.masked ? &wide_mask : nullptr);
+    // Rounding errors add up like random steps, as the root of their number, and 4 times that holds for the largest
+    // of many. A score, up to 4 sqrt(d), is off by eps of its size: a relative error of the weight. Sums run over d or
+    // dv numbers, keys and queries.
+    const double epsilon = std::numeric_limits<T>::epsilon();
+    const double score = 4 * std::sqrt(static_cast<double>(c.d)), length = static_cast<double>(c.S + c.L + c.d + c.dv);
+    const double weight = 4 * epsilon * (score + std::sqrt(length));
+    const auto agree = [&](const char* name, const auto& got, const auto& want, double size) {
+      CAPTURE(name);
+      const double error = distance(got, want), tolerance = weight * std::max(1.0, size);
+      used = std::max(used, error / tolerance);
+      CHECK(error <= tolerance);
+    };
+    agree("y", r.y, e.y, 1);
+    agree("lse", r.lse, e.lse, largest(e.lse));
+    agree("dq", g.dq, f.dq, largest(f.dq));
+    agree("dk", g.dk, f.dk, largest(f.dk));
+    agree("dv", g.dv, f.dv, largest(f.dv));
+  }
+  MESSAGE("largest share of the tolerance: " << used);
+}
+
+TEST_CASE_TEMPLATE("attention: extreme scores", T, float, double) {
+  const Index L = 60, S = 250, d = 8;
+  const AttentionOptions o{.scale = 1};
+  auto q = random<T>(Shape<3>{1, L, d}, 1), k = random<T>(Shape<3>{1, S, d}, 2);
+  const auto v = random<T>(Shape<3>{1, S, d}, 3);
+  // Small whole numbers: scores are exact in any order of addition, so that 10^4 of them leaves no rounding to compare.
+  for (T& x : q) x = std::round(x * 35);
+  for (T& x : k) x = std::round(x * 35);
+  SUBCASE("up to 10^4 in size, so that one key takes all") {}
+  SUBCASE("each key larger than the one before: the maximum moves in every block") {
+    for (T& x : q) x = 1;
+    for (Index j = 0; j < S; ++j)
+      for (Index c = 0; c < d; ++c) k(0, j, c) = static_cast<T>(j / 2);
+  }
+  SUBCASE("all equal") {
+    for (T& x : k) x = 1;
+  }
+  SUBCASE("very negative throughout") {
+    for (T& x : q) x = -30;
+    for (T& x : k) x = 40;
+  }
+  const auto r = fast::attention(q, k, v, o);
+  const auto e = reference::attention(wide(q), wide(k), wide(v), o);
+  // log2(e) in the scale turns whole scores into fractions, off by eps/2 of their size.
+  const double epsilon = std::numeric_limits<T>::epsilon(), score = largest(e.lse) + 1;
+  CHECK(distance(r.y, e.y) <= 8 * epsilon * (score + static_cast<double>(S)));
+  CHECK(distance(r.lse, e.lse) <= 4 * epsilon * score);
+  for (T y : r.y) CHECK(std::isfinite(y));
+}
+
+TEST_CASE_TEMPLATE("attention: no key to see gives zero, a value that is not a number stays one", T, float, double) {
+  const auto q = random<T>(Shape<3>{1, 40, 8}, 1), k = random<T>(Shape<3>{1, 120, 8}, 2);
+  auto v = random<T>(Shape<3>{1, 120, 8}, 3);
+  Tensor<T, 2> mask(Shape<2>{40, 120});
+  std::fill_n(mask.data() + 7 * 120, 120, -std::numeric_limits<T>::infinity());
+  const auto r = fast::attention(q, k, v, AttentionOptions{}, &mask);
+  const auto g = fast::attention_backward(r.y, q, k, v, r, AttentionOptions{}, &mask);
+  for (Index c = 0; c < 8; ++c) CHECK(r.y(0, 7, c) == 0);
+  for (Index c = 0; c < 8; ++c) CHECK(g.dq(0, 7, c) == 0);
+  CHECK(r.lse(0, 0, 7) == -std::numeric_limits<T>::infinity());
+  auto bad = k;
+  bad(0, 100, 3) = std::numeric_limits<T>::quiet_NaN();
+  const auto n = fast::attention(q, bad, v, AttentionOptions{});
+  for (T y : n.y) CHECK(std::isnan(y));
+}
+
+TEST_CASE_TEMPLATE("attention: the same bytes with 1, 2 and 3 threads", T, float, double) {
+  for (const auto& [A, L, S, d] : {std::array<Index, 4>{3, 400, 300, 20}, {1, 130, 700, 8}, {2, 1, 900, 40}}) {
+    const AttentionOptions o{.heads = A};
+    const auto q = random<T>(Shape<3>{2, L, A * d}, 1), k = random<T>(Shape<3>{2, S, A * d}, 2);
+    const auto v = random<T>(Shape<3>{2, S, A * d}, 3);
+    const auto all = [&](int threads) {
+      const Threads t(threads);
+      const auto r = fast::attention(q, k, v, o);
+      const auto g = fast::attention_backward(r.y, q, k, v, r, o);
+      std::vector<T> bytes;
+      for (const auto* x : {&r.y, &r.lse, &g.dq, &g.dk, &g.dv}) bytes.insert(bytes.end(), x->begin(), x->end());
+      return bytes;
+    };
+    const auto one = all(1);
+    CHECK(all(2) == one);
+    CHECK(all(3) == one);
+  }
+}
