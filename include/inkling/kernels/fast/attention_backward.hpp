@@ -7,7 +7,7 @@
 //   8 heads x 4096^2 x 40                               60   51 %                      84   71 %
 //   batch 32, 4 heads x 256^2 x 64                      81   69 %                      86   73 %
 //   batch 32, 8 heads x 256^2 x 16                      61   51 %                      79   67 %
-//   batch 128, 4 heads x 64^2 x 32                      54   46 %                      53   45 %  (memory)
+//   batch 128, 4 heads x 64^2 x 32                      54   46 %                      53   45 %
 #pragma once
 #include "inkling/kernels/fast/attention_tiles.hpp"  // first
 
