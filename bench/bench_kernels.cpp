@@ -91,15 +91,17 @@ void register_cases(bool all, const std::vector<WeightType>& types) {
       {"unet", Kind::conv, 12, 3},    {"unet", Kind::conv, 4, 1},      {"decoder", Kind::conv, 6, 3},
       {"decoder", Kind::conv, 2, 1},  {"encoder", Kind::conv, 6, 3},   {"unet", Kind::linear, 10},
       {"text", Kind::linear, 3},      {"unet", Kind::attention, 8},    {"decoder", Kind::attention, 1},
-      {"unet", Kind::group_norm, 3},  {"unet", Kind::layer_norm, 3},   {"unet", Kind::silu, 2},
+      {"unet", Kind::norm_silu, 3},   {"unet", Kind::group_norm, 2},   {"unet", Kind::layer_norm, 3},
       {"unet", Kind::geglu, 3},       {"unet", Kind::upsample, 3},     {"unet", Kind::add, 2},
-      {"decoder", Kind::silu, 1},     {"decoder", Kind::upsample, 2},  {"decoder", Kind::group_norm, 2},
+      {"decoder", Kind::upsample, 2}, {"decoder", Kind::norm_silu, 2},
       {"text", Kind::attention, 1},   {"text", Kind::layer_norm, 1},   {"text", Kind::gelu, 1}};
   for (const Selection& s : selection) {
     std::vector<Work> works = of(s.where);
     if (s.kernel) std::erase_if(works, [&](const Work& w) { return w.size[4] != s.kernel; });
     for (const Work& w : heaviest(works, s.kind, all ? 1000 : s.most)) add_forward(s.where, w, types);
   }
+  add_forward("alone", Work{Kind::silu, {1, 320, 64}}, types);
+  add_forward("alone", Work{Kind::silu, {1, 128, 512}}, types);
   add_forward("scores", Work{Kind::softmax, {8 * 1024, 1024}}, types);  // attention itself never stores them
   for (const auto& [kind, most] : {std::pair{Kind::conv, 4}, {Kind::linear, 2}, {Kind::attention, 1}})
     for (const Work& w : heaviest(training, kind, all ? 1000 : static_cast<std::size_t>(most)))

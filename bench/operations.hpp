@@ -102,6 +102,11 @@ inline std::function<void()> forward_call(const Work& w, std::optional<WeightTyp
     case Kind::conv: return layer_call(Conv2d<float>(b, c, e, same_padding(e, f)), type, Shape<4>{a, b, d, d});
     case Kind::linear: return layer_call(Linear<float>(b, c), type, Shape<3>{1, a, b});
     case Kind::group_norm: return layer_call(GroupNorm<float>(b, d, 1e-5), {}, Shape<4>{a, b, c, c});
+    case Kind::norm_silu: {
+      const auto norm = std::make_shared<GroupNorm<float>>(b, d, 1e-5);
+      fill_weights(*norm, {});
+      return without_gradient([norm, x = input(Shape<4>{a, b, c, c})] { return norm_silu(*norm, x); });
+    }
     case Kind::layer_norm: return layer_call(LayerNorm<float>(b), {}, Shape<3>{1, a, b});
     case Kind::attention: {
       kernels::AttentionOptions o;

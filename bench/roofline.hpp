@@ -20,6 +20,16 @@ struct RooflinePoint {
   double rate;       // GFLOP/s
 };
 
+// A hue for each number type, a shade for each kind of kernel.
+inline inkling::plot::Color color_of(const std::string& kind) {
+  const auto has = [&](const char* part) { return kind.find(part) != std::string::npos; };
+  if (has("attention")) return {0x00, 0x9e, 0x73};
+  const bool dark = has("3x3");
+  if (has("bfloat16")) return dark ? inkling::plot::Color{0xb8, 0x4a, 0x00} : inkling::plot::Color{0xf2, 0xa8, 0x3a};
+  if (has("8 bit")) return dark ? inkling::plot::Color{0x8e, 0x3a, 0x7a} : inkling::plot::Color{0xe2, 0x9c, 0xcc};
+  return dark ? inkling::plot::Color{0x00, 0x4b, 0x8d} : inkling::plot::Color{0x5a, 0xb4, 0xea};
+}
+
 inline void draw_roofline(const std::string& file, const Peaks& peaks, const std::vector<RooflinePoint>& points,
                           bool core) {
   using namespace inkling::plot;
@@ -51,7 +61,7 @@ inline void draw_roofline(const std::string& file, const Peaks& peaks, const std
   for (std::size_t k = 0; k < kinds.size(); ++k) {
     Series s;
     s.name = kinds[k];
-    s.color = inkling::plot::detail::series_colors[k % 6];
+    s.color = color_of(kinds[k]);
     s.pen = 7;  // lines of one point each: dots
     for (const RooflinePoint& p : points)
       if (p.kind == kinds[k]) {
@@ -69,7 +79,7 @@ inline void draw_roofline(const std::string& file, const Peaks& peaks, const std
   o.width = 960, o.height = 620, o.text_size = 10;
   o.log_x = o.log_y = true;
   o.x_low = low, o.x_high = high;
-  o.y_low = 10;
+  o.y_low = 5;
   o.y_high = 2 * std::max({of(peaks.i8), of(peaks.bf16), of(peaks.f32)});
   inkling::write_png(file, line_plot(all, o));
 }

@@ -24,6 +24,7 @@ enum class Kind {
   linear,       //   rows     in       out
   attention,    //   batch    queries  keys      heads    width              of one head
   group_norm,   //   images   channels side      groups
+  norm_silu,    //   images   channels side      groups                      group norm and SiLU in one operation
   layer_norm,   //   rows     width
   silu,         //   images   channels side
   gelu,         //   rows     width                                          or CLIP's quick_gelu
@@ -33,8 +34,8 @@ enum class Kind {
   add,          //   images   channels side
 };
 inline const char* name_of(Kind kind) {
-  constexpr std::array names{"conv", "linear", "attention", "group_norm", "layer_norm", "silu",
-                             "gelu", "geglu",  "softmax",   "upsample",   "add"};
+  constexpr std::array names{"conv", "linear", "attention", "group_norm", "norm_silu", "layer_norm",
+                             "silu", "gelu",   "geglu",     "softmax",    "upsample",  "add"};
   return names[static_cast<std::size_t>(kind)];
 }
 
@@ -69,6 +70,7 @@ struct Work {
       case Kind::linear: return 4 * a * (b + c) + weight * b * c;
       case Kind::attention: return 4 * a * d * e * 2 * (b + c);
       case Kind::group_norm:
+      case Kind::norm_silu:
       case Kind::silu: return 4 * 2 * a * b * c * c;
       case Kind::layer_norm:
       case Kind::gelu:
@@ -89,6 +91,7 @@ struct Work {
       case Kind::linear: return "linear " + n(0) + " rows " + n(1) + "->" + n(2);
       case Kind::attention: return "attention " + n(0) + "x" + n(3) + "h " + n(1) + "x" + n(2) + "x" + n(4);
       case Kind::group_norm:
+      case Kind::norm_silu:
       case Kind::silu:
       case Kind::upsample:
       case Kind::add: return std::string(name_of(kind)) + " " + n(0) + "x" + n(1) + " " + n(2) + "x" + n(2);
@@ -134,9 +137,8 @@ std::vector<Work> walk(Module& module, Index images, Index context_tokens, const
       const auto w = m.weight.shape();
       found(Kind::linear, {images * (of_time ? 1 : of_context ? context_tokens : pixels), w[1], w[0]});
     } else if constexpr (std::is_same_v<M, GroupNorm<float>>) {
-      const Index channels = m.weight.shape()[0];
-      found(Kind::group_norm, {images, channels, s, m.groups});
-      if (contains(path, "resnets") || ends_with(path, "conv_norm_out")) found(Kind::silu, {images, channels, s});
+      const bool with_silu = contains(path, "resnets") || ends_with(path, "conv_norm_out");
+      found(with_silu ? Kind::norm_silu : Kind::group_norm, {images, m.weight.shape()[0], s, m.groups});
     } else if constexpr (std::is_same_v<M, LayerNorm<float>>) {
       found(Kind::layer_norm, {images * pixels, m.weight.shape()[0]});
     } else if constexpr (std::is_same_v<M, Attention<float>>) {

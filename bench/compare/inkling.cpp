@@ -41,11 +41,11 @@ int list_all() {
   print("unet", unet, Kind::attention, 4);
   print("unet", unet, Kind::group_norm, 1);
   print("unet", unet, Kind::layer_norm, 1);
-  print("unet", unet, Kind::silu, 1);
   print("decoder", decoder, Kind::conv, 4, 3);
   print("decoder", decoder, Kind::attention, 1);
   print("text", text, Kind::linear, 2);
   print("text", text, Kind::gelu, 1);
+  list("alone", Work{Kind::silu, {1, 320, 64}});
   list("scores", Work{Kind::softmax, {8 * 1024, 1024}});
   return 0;
 }
