@@ -142,6 +142,16 @@ void draw(const std::string& file, bool core) {
 
 }  // namespace
 
+constexpr const char* usage =
+    "How near every kernel comes to the machine's limit, at the shapes of Stable Diffusion 1.5.\n\n"
+    "Usage: bench_kernels [--types=f32,bf16] [--all] [--roofline=FILE.png] [--roofline-core=FILE.png]\n"
+    "                     [--benchmark_filter=REGEX] [--benchmark_repetitions=5] [--benchmark_out=FILE.json]\n\n"
+    "  --types           how weights are stored: of f32, f16, bf16, q8\n"
+    "  --all             every shape, not only those that do most of the work\n"
+    "  --roofline        draws what was measured, all threads by the clock\n"
+    "  --roofline-core   the same for one core by its processor time, for a busy machine\n\n"
+    "OMP_NUM_THREADS sets the number of threads. A filter that begins with - leaves out what matches.\n";
+
 int main(int argc, char** argv) {
   bool all = false;
   std::string roofline, roofline_core;
@@ -150,7 +160,10 @@ int main(int argc, char** argv) {
   try {
     for (int i = 1; i < argc; ++i) {
       const std::string a = argv[i];
-      if (a == "--all") {
+      if (a == "--help" || a == "-h") {
+        std::fputs(usage, stdout);
+        return 0;
+      } else if (a == "--all") {
         all = true;
       } else if (a.starts_with("--roofline=")) {
         roofline = a.substr(11);
