@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -62,12 +61,10 @@ inline void draw_roofline(const std::string& file, const Peaks& peaks, const std
     Series s;
     s.name = kinds[k];
     s.color = color_of(kinds[k]);
-    s.pen = 7;  // lines of one point each: dots
+    s.pen = 7;
+    s.dots = true;
     for (const RooflinePoint& p : points)
-      if (p.kind == kinds[k]) {
-        s.x.insert(s.x.end(), {p.intensity, p.intensity});
-        s.y.insert(s.y.end(), {p.rate, std::numeric_limits<double>::quiet_NaN()});
-      }
+      if (p.kind == kinds[k]) s.x.push_back(p.intensity), s.y.push_back(p.rate);
     all.push_back(s);
   }
   LinePlotOptions o;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains inkling-mini, the small model under models/mini, from the MNIST digits: about an hour on two cores. It can be
-# stopped at any time (Ctrl-C) and goes on where it was when started again.
+# Trains inkling-mini, the small model under models/mini, from the MNIST digits: two and a half hours on one core,
+# less on two. It can be stopped at any time (Ctrl-C) and goes on where it was when started again.
 #
 # Usage: scripts/train_mini.sh [OPTION...]         options of build/train_mini, see build/train_mini --help
 #
