@@ -1,6 +1,6 @@
 // Attention, from a bare dot product to queries, keys and values; what it is worth without the order of the words, and
 // what a causal mask hides. A word changes what its neighbour means: "not good", "very dark".
-// test: --out attention
+// test: --out pictures/attention
 #include <inkling/autograd/loss_ops.hpp>
 #include <inkling/models/sentence_reader.hpp>
 #include <inkling/plot/heat_map.hpp>
@@ -83,7 +83,7 @@ Image drawn(const Tensor<float, 4>& p, Index n, Index head, const std::vector<st
 int main(int argc, char** argv) {
   const Example example(argc, argv, "attention [--out FOLDER]: from a dot product to queries, keys and values");
   return example.run([&] {
-    const std::filesystem::path out = example.folder("--out", "attention");
+    const std::filesystem::path out = example.folder("--out", "pictures/attention");
 
     // "bank" lies halfway between water (first number) and money (second); its neighbour pulls it to one side.
     const auto bank_beside = [](float water, float money) {

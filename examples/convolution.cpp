@@ -1,6 +1,6 @@
 // A convolution sees every place with the same few weights. Edges, blur and sharpening on a photograph; what a fully
 // connected layer would need for the same job; how far one output looks, against kernel size, depth and downsampling.
-// test: --out convolution
+// test: --out pictures/convolution
 #include <inkling/autograd/loss_ops.hpp>
 #include <inkling/io/image.hpp>
 #include <inkling/nn/layers.hpp>
@@ -68,7 +68,7 @@ int main(int argc, char** argv) {
   const Example example(argc, argv,
                         "convolution [--photo FILE] [--out FOLDER]: edge kernels, weights counted, field of view");
   return example.run([&] {
-    const std::filesystem::path out = example.folder("--out", "convolution");
+    const std::filesystem::path out = example.folder("--out", "pictures/convolution");
     const Image photo = read_image(example.file("--photo", "photos/coffee.png"));
     const Variable<float, 4> small(kernels::avg_pool(image_to_tensor(photo), kernels::PoolOptions{2, 2}));
     const Variable<float, 4> picture = gray(small);

@@ -1,6 +1,6 @@
 // How a network is told the noise level, or a word its place: one number becomes many sines and cosines. The table as
 // a picture; values are bounded, no two levels look the same, near levels look alike.
-// test: --out encoding_a_number
+// test: --out pictures/encoding_a_number
 #include <inkling/kernels/kernels.hpp>
 #include <inkling/plot/heat_map.hpp>
 #include <inkling/plot/line_plot.hpp>
@@ -40,7 +40,7 @@ double similarity(const Tensor<float, 2>& codes, Index a, Index b) {
 int main(int argc, char** argv) {
   const Example example(argc, argv, "encoding_a_number [--out FOLDER]: the sine and cosine code of a noise level");
   return example.run([&] {
-    const std::filesystem::path out = example.folder("--out", "encoding_a_number");
+    const std::filesystem::path out = example.folder("--out", "pictures/encoding_a_number");
     const Tensor<float, 2> codes = table();
 
     // ---- The table; every 10th level, or it would be a picture a metre high ----

@@ -44,7 +44,7 @@ class Example {
     const std::string given = option(name, "");
     return given.empty() ? data(otherwise) : std::filesystem::path(given);
   }
-  // The folder for what the example makes.
+  // The folder for what the example makes: not named like the program, which may lie in the same place.
   std::filesystem::path folder(const std::string& name, const std::string& otherwise) const {
     const std::filesystem::path path = option(name, otherwise);
     std::filesystem::create_directories(path);

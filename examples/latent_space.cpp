@@ -1,6 +1,6 @@
 // 784 numbers to 2 and back: the map of all digits, plain and variational; more numbers, better pictures; a walk from
 // one digit to another. --train trains the five autoencoders again (about three minutes) and keeps them.
-// test: --out latent_space
+// test: --out pictures/latent_space
 #include <inkling/io/model_files.hpp>
 #include <inkling/nn/load_parameters.hpp>
 #include <inkling/plot/image_grid.hpp>
@@ -98,7 +98,7 @@ int main(int argc, char** argv) {
   const Example example(argc, argv,
                         "latent_space [--train yes] [--steps N] [--mnist FOLDER] [--out FOLDER]: digits as two numbers");
   return example.run([&] {
-    const std::filesystem::path out = example.folder("--out", "latent_space");
+    const std::filesystem::path out = example.folder("--out", "pictures/latent_space");
     const std::filesystem::path mnist = example.file("--mnist", "mnist");
     const LabelledImages test = read_mnist(mnist, "t10k");
     const Tensor<float, 2> x = digit_rows(test, 0, test.images.shape(0));
@@ -113,7 +113,7 @@ int main(int argc, char** argv) {
           example.models() / "latent_space" / (std::to_string(latent) + (variational ? "v" : "") + ".safetensors");
       if (example.option("--train", "no") == "yes") {
         TrainOptions options;
-        options.name = weights.stem().string(), options.folder = example.folder("--out", "latent_space") / "training";
+        options.name = weights.stem().string(), options.folder = example.folder("--out", "pictures/latent_space") / "training";
         std::filesystem::create_directories(options.folder);
         options.steps = std::stol(example.option("--steps", "6000")), options.learning_rate = 2e-3;
         static const LabelledImages train = read_mnist(mnist, "train");

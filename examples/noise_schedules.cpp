@@ -1,5 +1,5 @@
 // How fast a picture is drowned in noise: linear, scaled-linear and cosine schedules, as curves and on a photograph.
-// test: --out noise_schedules
+// test: --out pictures/noise_schedules
 #include <inkling/core/random.hpp>
 #include <inkling/diffusion/forward_process.hpp>
 #include <inkling/io/image.hpp>
@@ -36,7 +36,7 @@ double share_louder(const NoiseSchedule& s) {
 int main(int argc, char** argv) {
   const Example example(argc, argv, "noise_schedules [--photo FILE] [--out FOLDER]: three ways into the noise");
   return example.run([&] {
-    const std::filesystem::path out = example.folder("--out", "noise_schedules");
+    const std::filesystem::path out = example.folder("--out", "pictures/noise_schedules");
     // Ho et al. 2020 (linear), Rombach et al. 2022 (scaled linear: Stable Diffusion), Nichol & Dhariwal 2021 (cosine)
     const std::vector<Named> all{{"linear", schedule(BetaSchedule::linear, 1e-4, 0.02)},
                                  {"scaled linear", schedule(BetaSchedule::scaled_linear, 0.00085, 0.012)},
