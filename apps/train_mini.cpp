@@ -10,7 +10,7 @@
 #include "inkling/io/config_files.hpp"
 #include "inkling/io/image.hpp"
 #include "inkling/io/model_files.hpp"
-#include "inkling/nn/load_parameters.hpp"
+#include "inkling/io/load_parameters.hpp"
 #include "inkling/models/clip.hpp"
 #include "inkling/models/digit_classifier.hpp"
 #include "inkling/pipelines/text_to_image.hpp"

@@ -9,6 +9,8 @@
 #include <inkling/train/negation_sentences.hpp>
 #include <inkling/train/trainer.hpp>
 
+#include <numeric>
+
 #include "example.hpp"
 
 using namespace inkling;

@@ -2,7 +2,7 @@
 // one digit to another. --train trains the five autoencoders again (about three minutes) and keeps them.
 // test: --out pictures/latent_space
 #include <inkling/io/model_files.hpp>
-#include <inkling/nn/load_parameters.hpp>
+#include <inkling/io/load_parameters.hpp>
 #include <inkling/plot/image_grid.hpp>
 #include <inkling/plot/line_plot.hpp>
 #include <inkling/train/digit_autoencoder.hpp>

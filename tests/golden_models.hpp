@@ -5,7 +5,7 @@
 
 #include "inkling/io/safetensors.hpp"
 #include "inkling/io/weight_names.hpp"
-#include "inkling/nn/load_parameters.hpp"
+#include "inkling/io/load_parameters.hpp"
 #include "support.hpp"
 
 namespace inkling_test {

@@ -8,7 +8,7 @@
 #include "inkling/models/autoencoder_kl.hpp"
 #include "inkling/models/clip_text.hpp"
 #include "inkling/models/unet.hpp"
-#include "inkling/nn/load_parameters.hpp"
+#include "inkling/io/load_parameters.hpp"
 #include "support.hpp"
 
 using namespace inkling;

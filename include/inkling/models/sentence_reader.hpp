@@ -46,8 +46,8 @@ struct SentenceReader {
       h = add(h, positions->forward(places));
     }
     const Variable<T, 3> x = norm1.forward(h);
-    h = add(h, attention.forward(x, x));                                       // words ask, words answer
-    return fc2.forward(relu(fc1.forward(norm2.forward(h))));                   // each word by itself
+    h = add(h, attention.forward(x, x));                     // words ask, words answer
+    return fc2.forward(relu(fc1.forward(norm2.forward(h))));  // each word by itself: [N, L, 1]
   }
   template <class V>
   void visit(V&& v) {

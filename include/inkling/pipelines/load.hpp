@@ -8,7 +8,7 @@
 
 #include "inkling/core/progress.hpp"
 #include "inkling/io/model_files.hpp"
-#include "inkling/nn/load_parameters.hpp"
+#include "inkling/io/load_parameters.hpp"
 #include "inkling/pipelines/stable_diffusion.hpp"
 #include "inkling/text/tokenizer_io.hpp"
 

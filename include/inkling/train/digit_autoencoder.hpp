@@ -3,7 +3,7 @@
 #include "inkling/autograd/loss_ops.hpp"
 #include "inkling/io/idx.hpp"
 #include "inkling/models/mlp_autoencoder.hpp"
-#include "inkling/train/ink_attributes.hpp"
+#include "inkling/train/sample_random.hpp"
 #include "inkling/train/trainer.hpp"
 
 namespace inkling {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "inkling/core/tensor.hpp"
-#include "inkling/train/ink_attributes.hpp"
+#include "inkling/train/sample_random.hpp"
 
 namespace inkling {
 
