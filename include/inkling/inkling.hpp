@@ -33,6 +33,7 @@
 #include "inkling/plot/line_plot.hpp"
 #include "inkling/plot/text.hpp"
 #include "inkling/io/atomic_file.hpp"
+#include "inkling/io/cifar.hpp"
 #include "inkling/io/config_files.hpp"
 #include "inkling/io/detect_config.hpp"
 #include "inkling/io/dtype.hpp"
