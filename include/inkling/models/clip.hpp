@@ -53,6 +53,7 @@ struct ClipVisionEmbeddings {
 
 template <class T>
 struct ClipVisionTransformer {
+  using Config = ClipVisionConfig;
   ClipVisionConfig config;
   ClipVisionEmbeddings<T> embeddings;
   LayerNorm<T> pre_layrnorm;  // spelled so in every checkpoint
@@ -87,14 +88,25 @@ struct ClipVisionTransformer {
   }
 };
 
+// Each picture must find its own caption among all captions of the batch, and each caption its picture:
+//   L = 1/2 CE(logits, diagonal) + 1/2 CE(logits^T, diagonal)        (Radford et al. 2021, figure 3)
+// logits[N, N]
 template <class T>
+Variable<T, 0> contrastive_loss(const Variable<T, 2>& logits) {
+  Tensor<std::int64_t, 1> own({logits.shape(0)}, uninitialized);
+  for (Index n = 0; n < own.size(); ++n) own(n) = n;
+  return scale(add(cross_entropy_loss(logits, own), cross_entropy_loss(permute(logits, {1, 0}), own)), T(0.5));
+}
+
+// Vision: the image encoder; a transformer, or models/conv_image_encoder.hpp for small pictures.
+template <class T, class Vision = ClipVisionTransformer<T>>
 struct ClipModel {
   ClipTextTransformer<T> text_model;
-  ClipVisionTransformer<T> vision_model;
+  Vision vision_model;
   Linear<T> visual_projection, text_projection;  // no biases
   Parameter<T, 0> logit_scale;                   // ln(1 / temperature)
 
-  ClipModel(const ClipTextConfig& text, const ClipVisionConfig& vision)
+  ClipModel(const ClipTextConfig& text, const typename Vision::Config& vision)
       : text_model(text),
         vision_model(vision),
         visual_projection(vision.hidden_size, text.projection_dim, false),
@@ -113,13 +125,7 @@ struct ClipModel {
   Variable<T, 2> logits_per_image(const Variable<T, 2>& image, const Variable<T, 2>& text) const {
     return scale(matmul(image, text, true), activation(Activation::exp, logit_scale.variable()));
   }
-  // Each picture must find its own caption among all captions of the batch, and each caption its picture:
-  //   L = 1/2 CE(logits, diagonal) + 1/2 CE(logits^T, diagonal)        (Radford et al. 2021, figure 3)
-  Variable<T, 0> contrastive_loss(const Variable<T, 2>& logits) const {
-    Tensor<std::int64_t, 1> own({logits.shape(0)}, uninitialized);
-    for (Index n = 0; n < own.size(); ++n) own(n) = n;
-    return scale(add(cross_entropy_loss(logits, own), cross_entropy_loss(permute(logits, {1, 0}), own)), T(0.5));
-  }
+  Variable<T, 0> contrastive_loss(const Variable<T, 2>& logits) const { return inkling::contrastive_loss(logits); }
   template <class V>
   void visit(V&& v) {
     v("text_model", text_model);
