@@ -18,6 +18,7 @@
 #include "inkling/plot/line_plot.hpp"
 #include "inkling/text/bpe_training.hpp"
 #include "inkling/text/tokenizer_io.hpp"
+#include "inkling/train/image_measure.hpp"
 #include "inkling/train/ink_digits.hpp"
 #include "inkling/train/ink_measure.hpp"
 #include "inkling/train/objectives.hpp"
@@ -275,15 +276,6 @@ void train_clip(Run& run) {
                          std::to_string(100.0 * static_cast<double>(right) / static_cast<double>(total)) + " %");
 }
 
-double psnr(const Tensor<float, 4>& a, const Tensor<float, 4>& b) {
-  double sum = 0;
-  for (Index i = 0; i < a.size(); ++i) {
-    const double d = std::clamp(a.data()[i], -1.0f, 1.0f) - b.data()[i];
-    sum += d * d;
-  }
-  return 10 * std::log10(4 / (sum / static_cast<double>(a.size())));  // peak to peak 2
-}
-
 // Measures the autoencoder on digits and combinations it has not seen, sets the scaling factor, saves it.
 void finish_vae(Run& run, const std::string& stage, AutoencoderKL<float>& vae) {
   NoGrad no_grad;
@@ -416,11 +408,7 @@ void train_unet(Run& run) {
                         {}, {}, {}, 32};
   Generator generator(run.settings.seed + 3);
   initialize(model.unet, generator);
-  // Zero at the end of each residual path: at first every block is the identity (Dhariwal & Nichol 2021, appendix B)
-  for_each_parameter(model.unet, [](const std::string& path, auto& p) {
-    if (path.find("conv2.") != path.npos || path.find("proj_out.") != path.npos || path.starts_with("conv_out."))
-      p.value().fill(0);
-  });
+  start_as_identity(model.unet);
   TrainOptions options = run.options("unet", run.settings.unet_steps, 1.5e-3);
   options.warmup_steps = 300;
   Trainer<UNet<float>> trainer(model.unet, options);

@@ -5,9 +5,8 @@
 #include <cmath>
 #include <sstream>
 
-#include "inkling/models/digit_classifier.hpp"
 #include "inkling/train/ink_digits.hpp"
-#include "inkling/train/ink_measure.hpp"
+#include "inkling/train/ink_judge.hpp"
 #include "txt2img.hpp"
 
 namespace app {
@@ -17,10 +16,8 @@ struct AskedFor {
   bool seen = true, canonical = true;  // a combination of the training set; the plain form of the prompt
   std::string prompt;
 };
-struct Judged {
-  int digit = 0;
-  Ink ink = Ink::black, background = Ink::white;
-};
+using Judged = InkJudgement;
+using Tally = InkTally;
 
 // Digits evenly spread; every second prompt a combination never seen in training; half of each in the plain form,
 // half in other words from the grammar of captions. All of them name digit, ink and background.
@@ -36,39 +33,6 @@ inline AskedFor ask(std::uint64_t seed, Index i) {
   a.prompt = a.canonical ? canonical_prompt(a.attributes) : caption(a.attributes, random, words);
   return a;
 }
-
-// images[N, 3, H, W] in [-1, 1]
-inline std::vector<Judged> judge_pictures(const DigitClassifier<float>& classifier, const Tensor<float, 4>& images) {
-  NoGrad no_grad;
-  const Index count = images.shape(0), size = images.size() / count;
-  std::vector<Judged> out(static_cast<std::size_t>(count));
-  Tensor<float, 4> digits({count, 1, 28, 28}, uninitialized);
-  parallel_for(count, 20000, [&](Index n) {
-    Tensor<float, 3> image({images.shape(1), images.shape(2), images.shape(3)}, uninitialized);
-    std::copy_n(images.data() + n * size, size, image.data());
-    const MeasuredColors colors = measure_colors(image);
-    out[static_cast<std::size_t>(n)] = {0, colors.ink, colors.background};
-    const Tensor<float, 2> gray = to_gray_digit(image);
-    std::copy(gray.begin(), gray.end(), &digits(n, 0, 0, 0));
-  });
-  const Tensor<float, 2> logits = classifier.forward(Variable<float, 4>(std::move(digits))).value();  // [N, 10]
-  for (Index n = 0; n < count; ++n)
-    out[static_cast<std::size_t>(n)].digit =
-        static_cast<int>(std::max_element(&logits(n, 0), &logits(n, 0) + 10) - &logits(n, 0));
-  return out;
-}
-
-// How many were right, of how many.
-struct Tally {
-  Index count = 0, digit = 0, ink = 0, background = 0, all = 0;
-  void add(const InkDigit& asked, const Judged& got) {
-    const bool d = asked.digit == got.digit, i = asked.ink == got.ink, b = asked.background == got.background;
-    ++count, digit += d, ink += i, background += b, all += d && i && b;
-  }
-  double percent(Index Tally::* right) const {
-    return count ? 100 * static_cast<double>(this->*right) / static_cast<double>(count) : 0;
-  }
-};
 
 // One thing to reach, and what was measured.
 struct Aim {

@@ -91,6 +91,11 @@ class MemoryPool {
     std::lock_guard lock(mutex_);
     return held_;
   }
+  // How many bytes were in use at most, in blocks of at least `smallest`, since release() or a failed request.
+  std::size_t most_used() noexcept {
+    std::lock_guard lock(mutex_);
+    return most_used_;
+  }
   // By how much the blocks in use and those waiting may together exceed what was in use at most (default 512 MiB);
   // 0 turns the pool off.
   void set_limit(std::size_t bytes) {

@@ -7,6 +7,16 @@
 
 namespace inkling {
 
+// Zeros at the end of every residual path, so that each block begins as the identity and the network with the answer 0
+// (Dhariwal & Nichol 2021, appendix B). After initialize().
+template <class T>
+void start_as_identity(UNet<T>& unet) {
+  for_each_parameter(unet, [](const std::string& path, auto& p) {
+    if (path.find("conv2.") != path.npos || path.find("proj_out.") != path.npos || path.starts_with("conv_out."))
+      p.value().fill(0);
+  });
+}
+
 struct NoisePredictionLoss {
   NoiseSchedule schedule;
   PredictionType prediction = PredictionType::epsilon;

@@ -1,0 +1,49 @@
+// How alike two pictures are, and how sharp one is.
+#pragma once
+#include <cmath>
+
+#include "inkling/core/tensor.hpp"
+
+namespace inkling {
+
+// Mean square of a - b, over all elements.
+template <class T, std::size_t N>
+double mean_square_error(const Tensor<T, N>& a, const Tensor<T, N>& b) {
+  require_shape(b.shape(), a.shape(), "mean_square_error");
+  double sum = 0;
+  for (Index i = 0; i < a.size(); ++i) {
+    const double d = static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i]);
+    sum += d * d;
+  }
+  return a.empty() ? 0 : sum / static_cast<double>(a.size());
+}
+
+// Peak signal-to-noise ratio in decibels: 10 log10(peak^2 / mean square error). `picture` is clipped to [low, high]
+// first, as a screen clips it; peak = high - low. Infinite for equal pictures.
+template <class T, std::size_t N>
+double psnr(const Tensor<T, N>& picture, const Tensor<T, N>& original, T low = T(-1), T high = T(1)) {
+  if (!(low < high)) throw ConfigError("psnr", "a range that rises", std::to_string(low) + " to " + std::to_string(high));
+  Tensor<T, N> shown = picture;
+  for (T& v : shown) v = std::min(std::max(v, low), high);
+  const double peak = static_cast<double>(high) - static_cast<double>(low);
+  return 10 * std::log10(peak * peak / mean_square_error(shown, original));
+}
+
+// Mean square difference between neighbours, across and down: a blurred picture has little of it. x[N, C, H, W]
+template <class T>
+double sharpness(const Tensor<T, 4>& x) {
+  const auto [n, c, height, width] = x.shape();
+  double sum = 0;
+  for (Index p = 0; p < n * c; ++p)
+    for (Index h = 0; h + 1 < height; ++h)
+      for (Index w = 0; w + 1 < width; ++w) {
+        const T* at = x.data() + (p * height + h) * width + w;
+        const double across = static_cast<double>(at[1]) - static_cast<double>(at[0]);
+        const double down = static_cast<double>(at[width]) - static_cast<double>(at[0]);
+        sum += across * across + down * down;
+      }
+  const Index places = n * c * std::max<Index>(0, height - 1) * std::max<Index>(0, width - 1);
+  return places == 0 ? 0 : sum / static_cast<double>(2 * places);
+}
+
+}  // namespace inkling
