@@ -12,6 +12,7 @@
 #include "inkling/core/progress.hpp"
 #include "inkling/io/safetensors.hpp"
 #include "inkling/io/safetensors_writer.hpp"
+#include "inkling/kernels/compute_type.hpp"
 #include "inkling/nn/module.hpp"
 #include "inkling/train/ema.hpp"
 #include "inkling/train/learning_rate.hpp"
@@ -42,6 +43,9 @@ struct TrainOptions {
   double max_norm = 1.0;     // gradients longer than this are shortened to it
   double ema_decay = 0.999;  // of the moving average of the weights, which is what one keeps (Ho et al. 2020, app. B)
   double checkpoint_seconds = 60;
+  // bf16: convolutions and linear layers of loss and gradient multiply bfloat16 where that is faster. Weights,
+  // gradients, moments, average and checkpoints stay float, so a run may change from one to the other when taken up.
+  ComputeType compute = ComputeType::f32;
 };
 
 struct TrainStep {
@@ -77,11 +81,13 @@ class Trainer {
     const Index first = step_;
     const auto start = Clock::now();
     while (!finished()) {
+      std::optional<kernels::ComputeIn> compute(options_.compute);
       const Variable<float, 0> value = loss(step_);
       if (!std::isfinite(value.value()()))
         throw Error(options_.name + ": step " + std::to_string(step_), "a finite loss", std::to_string(value.value()()),
                     "a smaller learning rate; the last checkpoint is kept");
       backward(value);
+      compute.reset();  // what after() does is none of its business
       auto parameters = parameter_views(module_);
       const double norm = clip_gradient_norm(parameters, options_.max_norm);
       const double rate = options_.learning_rate * cosine_with_warmup(step_, options_.warmup_steps, options_.steps);
@@ -106,12 +112,18 @@ class Trainer {
 
   // Puts the moving average into the module: what is used from now on.
   void use_average() {
+    copy_average(module_);
+    set_trainable(module_, false);
+  }
+  // Puts it into another module of the same kind, to look at while training goes on.
+  void copy_average(Module& other) const {
     std::size_t i = 0;
-    for_each_parameter(module_, [&](const std::string&, auto& p) {
+    for_each_parameter(other, [&](const std::string& path, auto& p) {
+      if (i == average_.size() || average_[i].first != path || static_cast<Index>(average_[i].second.size()) != p.size())
+        throw ConfigError("Trainer::copy_average", "a module of the same kind", "another parameter \"" + path + "\"");
       std::copy(average_[i].second.begin(), average_[i].second.end(), p.value().begin());
       ++i;
     });
-    set_trainable(module_, false);
   }
 
   std::filesystem::path checkpoint_path() const { return options_.folder / (options_.name + ".checkpoint.safetensors"); }
