@@ -145,11 +145,10 @@ Variable<T, 3> embedding(const Variable<T, 2>& table, const Tensor<std::int64_t,
       table);
 }
 
-// q[N, L, A*d], k[N, S, A*d], v[N, S, A*d'] -> [N, L, A*d'], A heads side by side
+namespace detail {
 template <class T>
-Variable<T, 3> attention(const Variable<T, 3>& q, const Variable<T, 3>& k, const Variable<T, 3>& v,
-                         const kernels::AttentionOptions& options) {
-  auto result = kernels::attention(q.value(), k.value(), v.value(), options);
+Variable<T, 3> record_attention(kernels::AttentionResult<T> result, const Variable<T, 3>& q, const Variable<T, 3>& k,
+                                const Variable<T, 3>& v, const kernels::AttentionOptions& options) {
   return record_with_result(
       std::move(result.y),
       [q, k, v, options, lse = std::make_shared<Tensor<T, 3>>(std::move(result.lse))](const Tensor<T, 3>& dy,
@@ -162,6 +161,19 @@ Variable<T, 3> attention(const Variable<T, 3>& q, const Variable<T, 3>& k, const
         v.accumulate(std::move(g.dv));
       },
       q, k, v);
+}
+}  // namespace detail
+
+// q[N, L, A*d], k[N, S, A*d], v[N, S, A*d'] -> [N, L, A*d'], A heads side by side
+template <class T>
+Variable<T, 3> attention(const Variable<T, 3>& q, const Variable<T, 3>& k, const Variable<T, 3>& v,
+                         const kernels::AttentionOptions& options) {
+  return detail::record_attention(kernels::attention(q.value(), k.value(), v.value(), options), q, k, v, options);
+}
+// The same with products of bfloat16. Its gradient is that of the formula without the roundings.
+inline Variable<float, 3> attention_bf16(const Variable<float, 3>& q, const Variable<float, 3>& k,
+                                         const Variable<float, 3>& v, const kernels::AttentionOptions& options) {
+  return detail::record_attention(kernels::attention_bf16(q.value(), k.value(), v.value(), options), q, k, v, options);
 }
 
 }  // namespace inkling

@@ -4,6 +4,7 @@
 
 #include "inkling/kernels/fast/activation.hpp"
 #include "inkling/kernels/fast/attention.hpp"
+#include "inkling/kernels/fast/attention_bf16.hpp"
 #include "inkling/kernels/fast/conv.hpp"
 #include "inkling/kernels/fast/elementwise.hpp"
 #include "inkling/kernels/fast/embedding.hpp"
@@ -16,6 +17,7 @@
 #include "inkling/kernels/fast/weights.hpp"
 #include "inkling/kernels/reference/activation.hpp"
 #include "inkling/kernels/reference/attention.hpp"
+#include "inkling/kernels/reference/attention_bf16.hpp"
 #include "inkling/kernels/reference/conv.hpp"
 #include "inkling/kernels/reference/elementwise.hpp"
 #include "inkling/kernels/reference/embedding.hpp"
@@ -84,6 +86,7 @@ INKLING_KERNEL(softmax_backward)
 INKLING_KERNEL(log_softmax)
 INKLING_KERNEL(log_softmax_backward)
 INKLING_KERNEL(attention)
+INKLING_KERNEL(attention_bf16)
 INKLING_KERNEL(attention_backward)
 INKLING_KERNEL(attention_probabilities)
 INKLING_KERNEL(upsample_nearest)

@@ -20,7 +20,7 @@
 //   keys and values put side by side once per head instead                              227        94          80 %
 // Tried and dropped: a longer or shorter block of keys, an unrolled loop over k, asking for the next keys ahead.
 #pragma once
-#include "inkling/kernels/fast/attention_tiles.hpp"  // first
+#include "inkling/kernels/fast/attention_softmax.hpp"  // first
 
 #include "inkling/kernels/fast/attention_backward.hpp"
 
@@ -30,133 +30,75 @@ namespace attention_detail {
 
 inline constexpr Index key_block = 96;
 
-// The running softmax of a block of queries over the keys seen so far. Scores and maximum count in base 2.
-template <class T>
-struct RunningSoftmax {
-  T* q;       // [d, lanes]
-  T* y;       // [dv, lanes]: sum over keys of  2^(s - m) v
-  T *m, *l;   // [lanes]: maximum, and sum over keys of  2^(s - m)
-
-  // s [columns, lanes] -> p = 2^(s - m) in place, and l += sum of p, with the maximum of the blocks before. A new
-  // maximum does no harm as long as nothing overflows: false if a sum got too large, and then only s has changed.
-  template <Index V>
-  bool keep_maximum(Index columns, T* s) {
-    const auto sum = exponentials<V>(columns, s, load_all<V>(m));
-    for (const Vec<T>& x : sum)
-      if (!below(x, T(1 << 24))) return false;
-    add<V>(sum);
-    return true;
-  }
-
-  // The same with a new maximum m' = max(m, max s):  l and y are multiplied by 2^(m - m').
-  template <Index V>
-  void new_maximum(Index columns, T* s, bool first, Index value_width) {
-    const Vec<T> nothing(-std::numeric_limits<T>::infinity());
-    std::array<Vec<T>, V> top, fade;
-    top.fill(nothing);
-    for (Index j = 0; j < columns; ++j)
-      for (Index v = 0; v < V; ++v) at(top, v) = maximum<Vec<T>>(load(s + (j * V + v) * width<T>), at(top, v));
-    for (Index v = 0; v < V; ++v) {
-      const Vec<T> before = load(m + v * width<T>), now = maximum<Vec<T>>(at(top, v), before);
-      store(m + v * width<T>, now);
-      at(top, v) = select_if<Vec<T>>(now > nothing, now, Vec<T>(T(0)));  // 0 where no key has been visible yet
-      at(fade, v) = power_of_two<T>(before - at(top, v));
-      store(l + v * width<T>, load(l + v * width<T>) * at(fade, v));
-    }
-    if (!first)
-      for (Index i = 0; i < value_width * V; ++i) store(y + i * width<T>, load(y + i * width<T>) * at(fade, i % V));
-    add<V>(exponentials<V>(columns, s, top));
-  }
-
- private:
-  template <class A>
-  static auto& at(A& array, Index i) {
-    return array[static_cast<std::size_t>(i)];
-  }
-  template <Index V>
-  static std::array<Vec<T>, V> load_all(const T* x) {
-    std::array<Vec<T>, V> all;
-    for (Index v = 0; v < V; ++v) at(all, v) = load(x + v * width<T>);
-    return all;
-  }
-  template <Index V>
-  void add(const std::array<Vec<T>, V>& sum) {
-    for (Index v = 0; v < V; ++v) store(l + v * width<T>, load(l + v * width<T>) + at(sum, v));
-  }
-  static bool below(const Vec<T>& x, T limit) {
-    std::array<T, static_cast<std::size_t>(width<T>)> lane;
-    store(lane.data(), x);
-    return std::all_of(lane.begin(), lane.end(), [=](T e) { return e < limit; });  // false for NaN
-  }
-  // The sums are an array of this function, and the loop over v is a fold: so they stay in registers.
-  template <std::size_t... v>
-  static std::array<Vec<T>, sizeof...(v)> exponentials(Index columns, T* s, std::array<Vec<T>, sizeof...(v)> shift,
-                                                       std::index_sequence<v...>) {
-    constexpr Index step = static_cast<Index>(sizeof...(v)) * width<T>;
-    Vec<T> sum[] = {(void(v), Vec<T>(T(0)))...};
-    for (Index j = 0; j < columns; ++j, s += step) {
-      const Vec<T> p[] = {power_of_two<T>(load(s + static_cast<Index>(v) * width<T>) - shift[v])...};
-      (store(s + static_cast<Index>(v) * width<T>, p[v]), ...);
-      ((sum[v] = sum[v] + p[v]), ...);
-    }
-    return {sum[v]...};
-  }
-  template <Index V>
-  static std::array<Vec<T>, V> exponentials(Index columns, T* s, const std::array<Vec<T>, V>& shift) {
-    return exponentials(columns, s, shift, std::make_index_sequence<static_cast<std::size_t>(V)>{});
-  }
+// Up to 8 blocks of queries share the keys, but not so many that threads run out of work, nor that their q and y take
+// more than the second-level cache. A block's own arithmetic is the same in any company.
+struct QueryGroups {
+  Index blocks, groups;
 };
+template <class T>
+QueryGroups query_groups(const AttentionSizes& z) {
+  const Index heads = z.batch * z.heads, blocks = query_blocks<T>(z.queries);
+  const Index state_bytes = (z.width + z.value_width) * most_vectors * width<T> * static_cast<Index>(sizeof(T));
+  const Index most = std::clamp<Index>(1024 * 1024 / std::max<Index>(1, state_bytes), 1, 8);
+  const Index together = std::clamp<Index>(heads * blocks / (4 * num_threads()), 1, most);
+  return {blocks, (blocks + together - 1) / together};
+}
 
 // Blocks of queries `begin`.. of one head, so many that they share a block of keys while it is in the cache.
 // y [L, dv] with rows y_stride apart, lse [L]
-template <class T>
-void attend(const Head<T>& head, Index first_block, Index blocks, T* y, Index y_stride, T* lse) {
-  constexpr Index most_lanes = most_vectors * width<T>;
-  const Index d = head.width, dv = head.value_width, state_size = (d + dv + 2) * most_lanes;
-  T* s = workspace<T, 3>(2 * key_block * most_lanes + blocks * state_size);
-  T *mask = s + key_block * most_lanes, *states = mask + key_block * most_lanes;
+template <class T, class Unit>
+void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, Index y_stride, T* lse) {
+  constexpr Index most_lanes = most_vectors * width<T>, numbers = Arithmetic<Unit>::numbers;
+  const Index d = head.width, dv = head.value_width, units = (d + numbers - 1) / numbers;
+  T* s = workspace<T, 3>((2 * key_block + d) * most_lanes + blocks * (dv + 2) * most_lanes);
+  T *scratch = s + key_block * most_lanes, *states = scratch + std::max(key_block, d) * most_lanes;
+  Unit* p = workspace<Unit, 8>((key_block / numbers + blocks * units) * most_lanes);
+  Unit* queries = p + key_block / numbers * most_lanes;
   const auto block = [&](Index b) { return query_block<T>(head.queries, first_block + b); };
   const auto softmax = [&](Index b) {
-    T* q = states + b * state_size;
-    T* m = q + (d + dv) * most_lanes;
-    return RunningSoftmax<T>{q, q + d * most_lanes, m, m + most_lanes};
+    T* m = states + b * (dv + 2) * most_lanes;
+    return RunningSoftmax<Unit>{m, m + most_lanes, m + 2 * most_lanes};
   };
   for (Index b = 0; b < blocks; ++b) {
     const QueryBlock i = block(b);
-    const RunningSoftmax<T> state = softmax(b);
-    std::fill_n(state.m, i.lanes, -std::numeric_limits<T>::infinity());
-    std::fill_n(state.l, i.lanes, T(0));
     // log2(e) goes into the scale, so that e^ becomes 2^.
-    to_lanes(i, head.q + i.begin * head.q_stride, head.q_stride, d, static_cast<T>(head.scale * log2_e), state.q);
+    to_lanes(i, head.q + i.begin * head.q_stride, head.q_stride, d, static_cast<T>(head.scale * log2_e), scratch);
+    units_of_rows(d, i.lanes, scratch, queries + b * units * most_lanes);
   }
   const QueryBlock last = block(blocks - 1);
   const Index visible = head.visible_keys(last.begin + last.rows);
   for (Index j0 = 0; j0 < visible; j0 += key_block) {
-    const T *k = head.k + j0 * head.k_stride, *v = head.v + j0 * head.v_stride;
+    const Left<Unit> k{head.k + j0 * head.k_stride, head.k_stride, 1};
+    const Left<Unit> v{head.v + j0 / numbers * head.v_stride, 1, head.v_stride};
     for (Index b = 0; b < blocks; ++b) {
       const QueryBlock i = block(b);
       const Index columns = std::min(key_block, head.visible_keys(i.begin + i.rows) - j0), lanes = i.lanes;
       if (columns <= 0) continue;
-      RunningSoftmax<T> state = softmax(b);
-      const auto scores = [&] {
-        multiply<T>(columns, i.vectors, d, {k, head.k_stride, 1}, state.q, lanes, s, lanes, false);
+      const Unit* q = queries + b * units * most_lanes;
+      RunningSoftmax<Unit> state = softmax(b);
+      const auto scores = [&](Index rows) {
+        multiply_to<Unit>(rows, i.vectors, units, k, q, lanes, Stored<T>{s, lanes, false});
+        if (head.mask || head.causal) apply_masks(head, i, j0, rows, s, scratch);
       };
-      scores();
       with_vectors(i.vectors, [&]<Index V>(std::integral_constant<Index, V>) {
-        const bool masked = head.mask || (head.causal && j0 + columns > i.begin + 1);
-        if (j0 > 0 && !masked) {
-          if (state.template keep_maximum<V>(columns, s)) return;
-          scores();
+        Index done = 0;
+        if (!head.mask) {
+          if (j0 == 0) {
+            done = std::min(columns, most_rows);
+            scores(done);
+            state.template new_maximum<V>(done, s, p, true, dv);
+          }
+          if (done == columns || state.template keep_maximum<V>(head, i, j0, done, columns, k, q, units, p, scratch)) return;
         }
-        if (masked) apply_masks(head, i, j0, columns, s, mask);
-        state.template new_maximum<V>(columns, s, j0 == 0, dv);
+        scores(columns);
+        state.template new_maximum<V>(columns, s, p, j0 == 0, dv);
       });
-      multiply<T>(dv, i.vectors, columns, {v, 1, head.v_stride}, s, lanes, state.y, lanes, j0 > 0);
+      multiply_to<Unit>(dv, i.vectors, (columns + numbers - 1) / numbers, v, p, lanes, Stored<T>{state.y, lanes, j0 > 0});
     }
   }
   for (Index b = 0; b < blocks; ++b) {
     const QueryBlock i = block(b);
-    const RunningSoftmax<T> state = softmax(b);
+    const RunningSoftmax<Unit> state = softmax(b);
     for (Index e = 0; e < i.rows; ++e) lse[i.begin + e] = state.m[e] * static_cast<T>(ln_2) + std::log(state.l[e]);
     for (Index e = 0; e < i.lanes; ++e) state.l[e] = state.l[e] == T(0) ? T(0) : 1 / state.l[e];  // 0: no key visible
     for (Index c = 0; c < dv; ++c) {
@@ -167,6 +109,25 @@ void attend(const Head<T>& head, Index first_block, Index blocks, T* y, Index y_
   }
 }
 
+// All heads; head_of(n, a) tells where one lies.
+template <class T, class HeadOf>
+AttentionResult<T> attend_all(const AttentionSizes& z, const HeadOf& head_of) {
+  AttentionResult<T> r{Tensor<T, 3>(Shape<3>{z.batch, z.queries, z.heads * z.value_width}, uninitialized),
+                       Tensor<T, 3>(Shape<3>{z.batch, z.heads, z.queries}, uninitialized)};
+  T *ys = r.y.data(), *lses = r.lse.data();
+  const QueryGroups g = query_groups<T>(z);
+  const Index groups = g.groups, heads = z.batch * z.heads, blocks = g.blocks;
+  const Index work = heads * groups == 0 ? 0 : z.queries * z.keys * (z.width + z.value_width) / groups;
+  for_each_task(heads * groups, work, [&](Index t) {
+    const Index a = t / groups % z.heads, n = t / groups / z.heads;
+    const Index begin = t % groups * blocks / groups, end = (t % groups + 1) * blocks / groups;
+    const Index y_stride = z.heads * z.value_width;
+    attend(head_of(n, a), begin, end - begin, ys + n * z.queries * y_stride + a * z.value_width, y_stride,
+           lses + (n * z.heads + a) * z.queries);
+  });
+  return r;
+}
+
 }  // namespace attention_detail
 
 // q [N, L, A*d], k [N, S, A*d], v [N, S, A*dv], mask [L, S] or nullptr -> y [N, L, A*dv], lse [N, A, L]
@@ -175,30 +136,11 @@ AttentionResult<T> attention(const Tensor<T, 3>& q, const Tensor<T, 3>& k, const
                              const AttentionOptions& o, const Tensor<std::type_identity_t<T>, 2>* mask = nullptr) {
   using namespace attention_detail;
   const AttentionSizes z = checked_attention(q, k, v.shape(), o, mask, "attention");
-  AttentionResult<T> r{Tensor<T, 3>(Shape<3>{z.batch, z.queries, z.heads * z.value_width}, uninitialized),
-                       Tensor<T, 3>(Shape<3>{z.batch, z.heads, z.queries}, uninitialized)};
-  T *ys = r.y.data(), *lses = r.lse.data();
-  // Up to 8 blocks of queries share the keys, but not so many that threads run out of work, nor that their q and y
-  // take more than the second-level cache. A block's own arithmetic is the same in any company.
-  const Index heads = z.batch * z.heads, blocks = query_blocks<T>(z.queries);
-  const Index state_bytes = (z.width + z.value_width) * most_vectors * width<T> * static_cast<Index>(sizeof(T));
-  const Index most = std::clamp<Index>(1024 * 1024 / std::max<Index>(1, state_bytes), 1, 8);
-  const Index together = std::clamp<Index>(heads * blocks / (4 * num_threads()), 1, most);
-  const Index groups = (blocks + together - 1) / together;
   // Keys and values are put in order once for all who come by.
-  const bool split = groups > 1 && z.heads > 1;
+  const bool split = query_groups<T>(z).groups > 1 && z.heads > 1;
   const Tensor<T, 4> split_k = split ? split_heads(k, z.heads) : Tensor<T, 4>();
   const Tensor<T, 4> split_v = split ? split_heads(v, z.heads) : Tensor<T, 4>();
-  const Index work = heads * groups == 0 ? 0 : z.queries * z.keys * (z.width + z.value_width) / groups;
-  for_each_task(heads * groups, work, [&](Index t) {
-    const Index a = t / groups % z.heads, n = t / groups / z.heads;
-    const Index begin = t % groups * blocks / groups, end = (t % groups + 1) * blocks / groups;
-    const Head<T> head(z, o, q, k, v, split_k, split_v, mask, n, a);
-    const Index y_stride = z.heads * z.value_width;
-    attend(head, begin, end - begin, ys + n * z.queries * y_stride + a * z.value_width, y_stride,
-           lses + (n * z.heads + a) * z.queries);
-  });
-  return r;
+  return attend_all<T>(z, [&](Index n, Index a) { return Head<T>(z, o, q, k, v, split_k, split_v, mask, n, a); });
 }
 
 // The weights p themselves, which attention() never stores: for pictures of what a word looks at.
@@ -217,15 +159,13 @@ Tensor<T, 4> attention_probabilities(const Tensor<T, 3>& q, const Tensor<T, 3>& 
     const QueryBlock i = query_block<T>(z.queries, t % blocks);
     T* s = workspace<T, 3>((2 * z.keys + z.width + 2) * lanes);
     T *scratch = s + z.keys * lanes, *queries = scratch + z.keys * lanes, *m = queries + z.width * lanes;
-    RunningSoftmax<T> state{queries, nullptr, m, m + lanes};
-    std::fill_n(state.m, i.lanes, -std::numeric_limits<T>::infinity());
-    std::fill_n(state.l, i.lanes, T(0));
+    RunningSoftmax<T> state{m, m + lanes, nullptr};
     const T factor = static_cast<T>(head.scale * log2_e);
     to_lanes(i, head.q + i.begin * head.q_stride, head.q_stride, z.width, factor, queries);
     multiply<T>(z.keys, i.vectors, z.width, {head.k, head.k_stride, 1}, queries, i.lanes, s, i.lanes, false);
     apply_masks(head, i, 0, z.keys, s, scratch);
     with_vectors(i.vectors, [&]<Index V>(std::integral_constant<Index, V>) {
-      state.template new_maximum<V>(z.keys, s, true, 0);
+      state.template new_maximum<V>(z.keys, s, s, true, 0);
     });
     T* to = ps + (head_index * z.queries + i.begin) * z.keys;
     transpose(s, i.lanes, z.keys, i.rows, to, z.keys);

@@ -22,74 +22,97 @@ namespace inkling::kernels::fast::attention_detail {
 // 8 x 3 sums, 3 registers of `right` and 1 number of `left` fit into 32 registers; 4 x 3 into 16.
 inline constexpr Index most_rows = vector_registers == 32 ? 8 : 4, most_vectors = 3;
 
-// left[i, k] lies at p[i * row + k * step].
-template <class T>
+// left[i, k] lies at p[i * row + k * step]. Units are what one multiply-add takes: numbers, or pairs of bfloat16, neighbours
+// along k (microkernel.hpp).
+template <class Unit>
 struct Left {
-  const T* p;
+  const Unit* p;
   Index row, step;
+};
+
+// What becomes of a tile's sums: they are stored, or added to what is there.
+template <class T>
+struct Stored {
+  T* out;
+  Index step;
+  bool add;
+
+  static constexpr Index granule = 1;  // tiles have a multiple of so many rows
+  INKLING_INLINE Vec<T> start(Index row, Index v) const {
+    return add ? load(out + row * step + v * width<T>) : Vec<T>(T(0));
+  }
+  template <std::size_t V, std::size_t... I>
+  INKLING_INLINE void finish(const Vec<T>* sum, std::index_sequence<I...>) const {
+    (store(out + static_cast<Index>(I / V) * step + static_cast<Index>(I % V) * width<T>, sum[I]), ...);
+  }
+  void next(Index rows) { out += rows * step; }
+  Stored columns(Index begin) const { return {out + begin, step, add}; }
 };
 
 // One tile: its sums stay in registers while k runs. The fold over I names every one of them; in a loop over an array
 // g++ leaves them in memory.
-template <class T, std::size_t... V, std::size_t... I>
-INKLING_INLINE void multiply_tile(Index depth, Left<T> left, const T* right, Index right_step, T* out, Index out_step,
-                                  bool add, std::index_sequence<V...>, std::index_sequence<I...>) {
+template <class Unit, class Target, std::size_t... V, std::size_t... I>
+INKLING_INLINE void multiply_tile(Index units, Left<Unit> left, const Unit* right, Index right_step,
+                                  const Target& target, std::index_sequence<V...>, std::index_sequence<I...> all) {
+  using A = Arithmetic<Unit>;
+  using T = Sum<Unit>;
   constexpr std::size_t vectors = sizeof...(V);
-  const auto at = [=](std::size_t i) {
-    return out + static_cast<Index>(i / vectors) * out_step + static_cast<Index>(i % vectors) * width<T>;
-  };
-  Vec<T> sum[] = {(void(I), Vec<T>(T(0)))...};
-  if (add) ((sum[I] = load(at(I))), ...);
-  for (Index k = 0; k < depth; ++k) {
-    const Vec<T> r[] = {load(right + static_cast<Index>(V) * width<T>)...};
-    ((sum[I] = mul_add<T>(Vec<T>(left.p[static_cast<Index>(I / vectors) * left.row]), r[I % vectors], sum[I])), ...);
+  Vec<T> sum[] = {target.start(static_cast<Index>(I / vectors), static_cast<Index>(I % vectors))...};
+  for (Index k = 0; k < units; ++k) {
+    const decltype(A::row(right)) r[] = {A::row(right + static_cast<Index>(V) * width<T>)...};
+    ((sum[I] = A::multiply_add(A::repeat(left.p + static_cast<Index>(I / vectors) * left.row), r[I % vectors], sum[I])),
+     ...);
     left.p += left.step;
     right += right_step;
   }
-  (store(at(I), sum[I]), ...);
+  target.template finish<vectors>(sum, all);
 }
-template <class T, Index Rows, Index Vectors>
-void multiply_tile(Index depth, const Left<T>& left, const T* right, Index right_step, T* out, Index out_step,
-                   bool add) {
-  multiply_tile<T>(depth, left, right, right_step, out, out_step, add,
-                   std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
-                   std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
+template <class Unit, Index Rows, Index Vectors, class Target>
+void multiply_tile(Index units, const Left<Unit>& left, const Unit* right, Index right_step, const Target& target) {
+  multiply_tile<Unit>(units, left, right, right_step, target,
+                      std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
+                      std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
 }
 
 // All rows of one group of vectors. Tiles of 8 and 7 rows fill every number of rows from 42 on without a remnant
 // (77 keys: 7 times 8 and 3 times 7); what is left of fewer goes in fours, twos and ones.
-template <class T, Index Vectors>
-void multiply_rows(Index rows, Index depth, Left<T> left, const T* right, Index right_step, T* out, Index out_step,
-                   bool add) {
-  constexpr Index R = most_rows;
-  const Index lacking = (R - rows % R) % R;
-  Index shorter = lacking * (R - 1) <= rows ? lacking : 0;  // so many tiles of R - 1 rows
+template <class Unit, Index Vectors, class Target>
+void multiply_rows(Index rows, Index units, Left<Unit> left, const Unit* right, Index right_step, Target target) {
+  constexpr Index R = most_rows, G = Target::granule;
+  const Index lacking = (R - rows % R) % R / G;
+  Index shorter = lacking * (R - G) <= rows ? lacking : 0;  // so many tiles of R - G rows
   while (rows > 0) {
     const auto next = [&]<Index Rows>(std::integral_constant<Index, Rows>) {
-      multiply_tile<T, Rows, Vectors>(depth, left, right, right_step, out, out_step, add);
+      multiply_tile<Unit, Rows, Vectors>(units, left, right, right_step, target);
       left.p += Rows * left.row;
-      out += Rows * out_step;
+      target.next(Rows);
       rows -= Rows;
     };
-    if (shorter > 0) --shorter, next(std::integral_constant<Index, R - 1>{});
+    if (shorter > 0) --shorter, next(std::integral_constant<Index, R - G>{});
     else if (rows >= R) next(std::integral_constant<Index, R>{});
     else if (rows >= 4) next(std::integral_constant<Index, 4>{});
     else if (rows >= 2) next(std::integral_constant<Index, 2>{});
-    else next(std::integral_constant<Index, 1>{});
+    else if constexpr (G == 1) next(std::integral_constant<Index, 1>{});
   }
 }
 
+// target[rows, vectors * W] = left[rows, units] right[units, vectors * W]
+template <class Unit, class Target>
+void multiply_to(Index rows, Index vectors, Index units, const Left<Unit>& left, const Unit* right, Index right_step,
+                 const Target& target) {
+  const Index groups = (vectors + most_vectors - 1) / most_vectors;
+  for (Index g = 0; g < groups; ++g) {
+    const Index begin = vectors * g / groups, count = vectors * (g + 1) / groups - begin, at = begin * width<Sum<Unit>>;
+    if (count == 3) multiply_rows<Unit, 3>(rows, units, left, right + at, right_step, target.columns(at));
+    if (count == 2) multiply_rows<Unit, 2>(rows, units, left, right + at, right_step, target.columns(at));
+    if (count == 1) multiply_rows<Unit, 1>(rows, units, left, right + at, right_step, target.columns(at));
+  }
+}
 // out[rows, vectors * W] (+)= left[rows, depth] right[depth, vectors * W]
 template <class T>
 void multiply(Index rows, Index vectors, Index depth, const Left<T>& left, const T* right, Index right_step, T* out,
               Index out_step, bool add) {
-  const Index groups = (vectors + most_vectors - 1) / most_vectors;
-  for (Index g = 0; g < groups; ++g) {
-    const Index begin = vectors * g / groups, count = vectors * (g + 1) / groups - begin, at = begin * width<T>;
-    if (count == 3) multiply_rows<T, 3>(rows, depth, left, right + at, right_step, out + at, out_step, add);
-    if (count == 2) multiply_rows<T, 2>(rows, depth, left, right + at, right_step, out + at, out_step, add);
-    if (count == 1) multiply_rows<T, 1>(rows, depth, left, right + at, right_step, out + at, out_step, add);
-  }
+  multiply_to<T>(rows, vectors, depth, left, right, right_step, Stored<T>{out, out_step, add});
 }
 
 // Calls body with the number of vectors as a constant, so that loops over the vectors of a block unroll.
@@ -115,27 +138,25 @@ Tensor<T, 4> split_heads(const Tensor<T, 3>& x, Index heads) {
   return y;
 }
 
-// What belongs to one head of one batch element, and how far apart the rows of each are.
-template <class T>
+// What belongs to one head of one batch element, and how far apart the rows of each are. Keys [S, units of d] and values
+// [units of S, dv] are made of what products are made of; a row of values is as many keys as a unit holds numbers.
+template <class T, class Unit = T>
 struct Head {
-  const T *q, *k, *v;
+  const T* q;
+  const Unit *k, *v;
   Index q_stride, k_stride, v_stride, queries, keys, width, value_width;
   T scale;
   bool causal;
   const T* mask;  // [L, S], or nullptr
 
-  // Keys and values [N, S, A*d], or as split_heads() gave them, if not empty.
-  Head(const AttentionSizes& z, const AttentionOptions& o, const Tensor<T, 3>& qs, const Tensor<T, 3>& ks,
-       const Tensor<T, 3>& vs, const Tensor<T, 4>& split_k, const Tensor<T, 4>& split_v, const Tensor<T, 2>* m, Index n,
-       Index a)
+  Head(const AttentionSizes& z, const AttentionOptions& o, const Tensor<T, 3>& qs, const Unit* ks, Index k_row,
+       const Unit* vs, Index v_row, const Tensor<T, 2>* m, Index n, Index a)
       : q(qs.data() + (n * z.queries * z.heads + a) * z.width),
-        k(split_k.empty() ? ks.data() + (n * z.keys * z.heads + a) * z.width
-                          : split_k.data() + (n * z.heads + a) * z.keys * z.width),
-        v(split_v.empty() ? vs.data() + (n * z.keys * z.heads + a) * z.value_width
-                          : split_v.data() + (n * z.heads + a) * z.keys * z.value_width),
+        k(ks),
+        v(vs),
         q_stride(z.heads * z.width),
-        k_stride(split_k.empty() ? z.heads * z.width : z.width),
-        v_stride(split_v.empty() ? z.heads * z.value_width : z.value_width),
+        k_stride(k_row),
+        v_stride(v_row),
         queries(z.queries),
         keys(z.keys),
         width(z.width),
@@ -143,6 +164,17 @@ struct Head {
         scale(static_cast<T>(z.scale)),
         causal(o.causal),
         mask(m ? m->data() : nullptr) {}
+  // Keys and values [N, S, A*d], or as split_heads() gave them, if not empty.
+  Head(const AttentionSizes& z, const AttentionOptions& o, const Tensor<T, 3>& qs, const Tensor<T, 3>& ks,
+       const Tensor<T, 3>& vs, const Tensor<T, 4>& split_k, const Tensor<T, 4>& split_v, const Tensor<T, 2>* m, Index n,
+       Index a)
+      : Head(z, o, qs,
+             split_k.empty() ? ks.data() + (n * z.keys * z.heads + a) * z.width
+                             : split_k.data() + (n * z.heads + a) * z.keys * z.width,
+             split_k.empty() ? z.heads * z.width : z.width,
+             split_v.empty() ? vs.data() + (n * z.keys * z.heads + a) * z.value_width
+                             : split_v.data() + (n * z.heads + a) * z.keys * z.value_width,
+             split_v.empty() ? z.heads * z.value_width : z.value_width, m, n, a) {}
 
   // Keys that queries before `end` may see.
   Index visible_keys(Index end) const { return causal ? std::min(keys, end) : keys; }
@@ -175,8 +207,8 @@ void to_lanes(const QueryBlock& b, const T* from, Index stride, Index columns, T
 }
 
 // s[j, lane] (+)= log2(e) mask[lane, j] for keys j0.., and minus infinity where lane must not see j.
-template <class T>
-void apply_masks(const Head<T>& head, const QueryBlock& b, Index j0, Index columns, T* s, T* scratch) {
+template <class T, class Unit>
+void apply_masks(const Head<T, Unit>& head, const QueryBlock& b, Index j0, Index columns, T* s, T* scratch) {
   const Index lanes = b.lanes;
   if (head.mask) {
     if (b.rows < lanes) std::fill(scratch, scratch + columns * lanes, T(0));
