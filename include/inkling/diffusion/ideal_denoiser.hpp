@@ -9,9 +9,10 @@ namespace inkling {
 
 // E[x_0 | x_t], the mean of all pictures in the list, each as likely as it is to have become x_t:
 //   sum_i w_i y_i,  w = softmax_i(-|x_t - sqrt(alpha_bar) y_i|^2 / (2 (1 - alpha_bar)))
-//                                                    Karras et al. 2022, equation (57), in the letters of Ho et al. 2020
-// It minimises the mean square error, and thus is what one step of denoising should give: a mean, and so a blur, as long
-// as x_t leaves more than one picture possible. world[M, C, H, W], x_t[N, C, H, W] -> [N, C, H, W]
+//                                                    Karras et al. 2022, equation (57), in the letters of Ho et al.
+//                                                    2020
+// It minimises the mean square error, and thus is what one step of denoising should give: a mean, and so a blur, as
+// long as x_t leaves more than one picture possible. world[M, C, H, W], x_t[N, C, H, W] -> [N, C, H, W]
 template <class T>
 Tensor<T, 4> expected_x0(const Tensor<T, 4>& world, const Tensor<T, 4>& x_t, double alpha_bar) {
   const Index M = world.shape(0), N = x_t.shape(0), size = M == 0 ? 0 : world.size() / M;

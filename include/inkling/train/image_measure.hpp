@@ -22,7 +22,8 @@ double mean_square_error(const Tensor<T, N>& a, const Tensor<T, N>& b) {
 // first, as a screen clips it; peak = high - low. Infinite for equal pictures.
 template <class T, std::size_t N>
 double psnr(const Tensor<T, N>& picture, const Tensor<T, N>& original, T low = T(-1), T high = T(1)) {
-  if (!(low < high)) throw ConfigError("psnr", "a range that rises", std::to_string(low) + " to " + std::to_string(high));
+  if (!(low < high))
+    throw ConfigError("psnr", "a range that rises", std::to_string(low) + " to " + std::to_string(high));
   Tensor<T, N> shown = picture;
   for (T& v : shown) v = std::min(std::max(v, low), high);
   const double peak = static_cast<double>(high) - static_cast<double>(low);

@@ -46,7 +46,8 @@ inline InkSamples ink_samples(const InkDigits& digits, const AutoencoderKL<float
 // of it is kept.
 class InkWords {
  public:
-  static constexpr Index length = 12;  // the longest, "a bold red seven leaning left on a blue background", has ten words
+  static constexpr Index length =
+      12;  // the longest, "a bold red seven leaning left on a blue background", has ten words
 
   InkWords(const Tokenizer& tokenizer, const ClipTextModel<float>& text_encoder)
       : tokenizer_(tokenizer), text_encoder_(text_encoder) {}
@@ -60,7 +61,8 @@ class InkWords {
       std::vector<float>& row = known_[texts[n]];
       if (row.empty()) {
         const std::vector<std::int64_t> ids = tokenizer_.encode_padded(texts[n], length).ids;
-        const Tensor<float, 3> read = text_encoder_.forward(Tensor<std::int64_t, 2>({1, length}, std::span(ids))).value();
+        const Tensor<float, 3> read =
+            text_encoder_.forward(Tensor<std::int64_t, 2>({1, length}, std::span(ids))).value();
         row.assign(read.begin(), read.end());
       }
       std::copy(row.begin(), row.end(), out.data() + static_cast<Index>(n) * size);
@@ -76,8 +78,8 @@ class InkWords {
 
 // Trains in place and leaves the moving average in the network; checkpoints lie in options.folder.
 inline void train_ink_denoiser(UNet<float>& unet, const InkSamples& samples, InkWords& words,
-                               const NoiseSchedule& schedule, TrainOptions options, Index batch,
-                               std::uint64_t seed = 1, const std::function<bool(const TrainStep&)>& after = {}) {
+                               const NoiseSchedule& schedule, TrainOptions options, Index batch, std::uint64_t seed = 1,
+                               const std::function<bool(const TrainStep&)>& after = {}) {
   Generator generator(seed);
   initialize(unet, generator);
   start_as_identity(unet);
@@ -96,8 +98,8 @@ inline void train_ink_denoiser(UNet<float>& unet, const InkSamples& samples, Ink
           std::transform(samples.x.data() + i * size, samples.x.data() + (i + 1) * size, x0.data() + n * size,
                          [](half v) { return static_cast<float>(v); });
           // One caption in ten is left empty, for guidance (Ho & Salimans 2022, algorithm 1)
-          texts.push_back(g.uniform<double>() < 0.1 ? ""
-                                                    : canonical_prompt(samples.attributes[static_cast<std::size_t>(i)]));
+          texts.push_back(
+              g.uniform<double>() < 0.1 ? "" : canonical_prompt(samples.attributes[static_cast<std::size_t>(i)]));
         }
         const Variable<float, 3> context(words(texts));
         const auto timesteps = spread_timesteps(batch, schedule.size(), g);

@@ -44,7 +44,7 @@ struct InkTally {
     const bool d = asked.digit == got.digit, i = asked.ink == got.ink, b = asked.background == got.background;
     ++count, digit += d, ink += i, background += b, all += d && i && b;
   }
-  double percent(Index InkTally::* right) const {
+  double percent(Index InkTally::*right) const {
     return count ? 100 * static_cast<double>(this->*right) / static_cast<double>(count) : 0;
   }
 };
