@@ -6,6 +6,7 @@
 #include "inkling/kernels/fast/patches.hpp"
 #include "inkling/kernels/fast/vector.hpp"
 #include "inkling/kernels/fast/winograd.hpp"
+#include "inkling/kernels/fast/winograd_weight_gradient.hpp"
 #include "inkling/kernels/options.hpp"
 
 namespace inkling::kernels::fast {
@@ -123,6 +124,12 @@ Tensor<T, 4> conv2d_backward_input(const Tensor<T, 4>& dy, const Tensor<T, 4>& w
 template <class T>
 void conv_weight_gradient_into(const Tensor<T, 4>& dy, const Tensor<T, 4>& x, const Conv2dOptions& o,
                                Tensor<T, 4>& dw) {
+  if constexpr (std::is_same_v<T, float>)
+    if (const auto p = winograd::gradient_problem(dy.shape(), x.shape(), dw.shape(), o)) {
+      if (compute_type_in_force() == ComputeType::bf16)
+        return winograd::weight_gradient<ComputeType::bf16>(*p, dy.data(), x.data(), dw.data());
+      return winograd::weight_gradient<ComputeType::f32>(*p, dy.data(), x.data(), dw.data());
+    }
   const Index O = dy.shape(1), OH = dy.shape(2), OW = dy.shape(3), OG = O / o.groups, K = dw.size() / O;
   Tensor<T, 2> dw_t(Shape<2>{K, OG}, uninitialized);
   for (Index g = 0; g < o.groups; ++g) {
