@@ -93,6 +93,36 @@ inline kernels::Conv2dOptions same_padding(Index kernel, Index stride = 1) {
   return o;
 }
 
+// The transpose of a convolution: with a stride of 2 it doubles the side and learns how ("up-convolution").
+// [N, C, H, W] -> [N, O, (H - 1) stride + kernel, ...]
+template <class T>
+struct ConvTranspose2d {
+  Parameter<T, 4> weight;               // [C, O/groups, K, K]: in and out change places
+  std::optional<Parameter<T, 1>> bias;  // [O]
+  kernels::ConvTranspose2dOptions options;
+
+  ConvTranspose2d(Index in, Index out, Index kernel, const kernels::ConvTranspose2dOptions& o = {}, bool with_bias = true)
+      : weight({in, out / o.groups, kernel, kernel}), options(o) {
+    if (with_bias) bias.emplace(Shape<1>{out});
+  }
+  Variable<T, 4> forward(const Variable<T, 4>& x) const {
+    const Variable<T, 1> b = bias ? bias->variable() : Variable<T, 1>();
+    return observed(*this, conv_transpose2d(x, weight.variable(), b, options));
+  }
+  template <class V>
+  void visit(V&& v) {
+    v("weight", weight);
+    v("bias", bias);
+  }
+  void reset_parameters(Generator& g) {
+    // How many inputs meet in one output: with stride = kernel one pixel of each channel.
+    const Index taps = (weight.shape()[2] + options.stride - 1) / options.stride;
+    const Index fan_in = weight.shape()[0] / options.groups * taps * taps;
+    initialize_uniform(weight, fan_in, g);
+    if (bias) initialize_uniform(*bias, fan_in, g);
+  }
+};
+
 // Wu & He 2018, "Group Normalization"
 template <class T>
 struct GroupNorm {
