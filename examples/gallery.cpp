@@ -83,10 +83,7 @@ Image words(StableDiffusion& model) {
   std::vector<Image> images{picture};
   std::vector<std::string> captions{"the picture"};
   for (const WordSpan& word : model.tokenizer.words(options.prompt, model.text_encoder.config().max_positions)) {
-    Tensor<float, 2> map({result.attention.shape(1), result.attention.shape(2)});
-    for (Index token = word.first_token; token <= word.last_token; ++token)
-      for (Index i = 0; i < map.size(); ++i) map.data()[i] += result.attention.data()[token * map.size() + i];
-    images.push_back(plot::heat_overlay(picture, map));
+    images.push_back(plot::heat_overlay(picture, word_map(result.attention, word)));
     captions.push_back(word.word);
   }
   plot::GridOptions look;

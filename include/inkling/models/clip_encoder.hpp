@@ -32,7 +32,7 @@ struct ClipAttention {
   }
   // x[N, L, D] -> [N, L, D]
   Variable<T, 3> forward(const Variable<T, 3>& x) const {
-    const Variable<T, 3> q = q_proj.forward(x), k = k_proj.forward(x), v = v_proj.forward(x);
+    Variable<T, 3> q = q_proj.forward(x), k = k_proj.forward(x), v = v_proj.forward(x);
     observe_attention(*this, q, k, options);
     return observed(*this, out_proj.forward(attention(q, k, v, options)));
   }

@@ -26,8 +26,8 @@ struct Attention {
 
   // x[N, L, D], context[N, S, D'] -> [N, L, D]
   Variable<T, 3> forward(const Variable<T, 3>& x, const Variable<T, 3>& context) const {
-    const Variable<T, 3> q = to_q.forward(x);        // [N, L, D]
-    const Variable<T, 3> k = to_k.forward(context);  // [N, S, D]
+    Variable<T, 3> q = to_q.forward(x);              // [N, L, D]
+    Variable<T, 3> k = to_k.forward(context);        // [N, S, D]
     const Variable<T, 3> v = to_v.forward(context);  // [N, S, D]
     observe_attention(*this, q, k, options);
     return observed(*this, to_out.forward(attention(q, k, v, options)));

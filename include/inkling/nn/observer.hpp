@@ -26,6 +26,9 @@ class Observer {
   std::function<void(const std::string& path, const Tensor<T, 3>& q, const Tensor<T, 3>& k,
                      const kernels::AttentionOptions& options)>
       on_attention;
+  // The same before they are used, for whoever wants other attention than the layer's own: it may put others in their
+  // place, of the same shapes. on_attention sees what it left.
+  std::function<void(const std::string& path, Variable<T, 3>& q, Variable<T, 3>& k)> edit_attention;
 
   template <class Module>
   void watch(Module& module, const std::string& prefix = {}) {
@@ -74,10 +77,13 @@ Variable<T, N> observed(const Module& module, Variable<T, N> y) {
   return y;
 }
 template <class Module, class T>
-void observe_attention(const Module& module, const Variable<T, 3>& q, const Variable<T, 3>& k,
+void observe_attention(const Module& module, Variable<T, 3>& q, Variable<T, 3>& k,
                        const kernels::AttentionOptions& options) {
-  if (const Observer<T>* observer = Observer<T>::current(); observer && observer->on_attention)
-    if (const std::string* path = observer->path(module)) observer->on_attention(*path, q.value(), k.value(), options);
+  const Observer<T>* observer = Observer<T>::current();
+  if (!observer || (!observer->on_attention && !observer->edit_attention)) return;
+  const std::string* path = observer->path(module);
+  if (path && observer->edit_attention) observer->edit_attention(*path, q, k);
+  if (path && observer->on_attention) observer->on_attention(*path, q.value(), k.value(), options);
 }
 
 }  // namespace inkling

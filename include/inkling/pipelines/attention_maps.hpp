@@ -4,6 +4,7 @@
 #include <string>
 
 #include "inkling/models/unet.hpp"
+#include "inkling/text/tokenizer.hpp"
 
 namespace inkling {
 
@@ -25,10 +26,15 @@ class AttentionMaps {
   Observer<float>& observer() { return observer_; }
 
   // [tokens, height, width]: the share of each pixel's attention that goes to each token; sums to 1 over the tokens.
+  // The mean of what was recorded since the beginning or the last reset().
   Tensor<float, 3> average() const {
     Tensor<float, 3> mean = sum_;
     for (float& v : mean) v /= static_cast<float>(recorded_ ? recorded_ : 1);
     return mean;
+  }
+  void reset() {
+    sum_.fill(0);
+    recorded_ = 0;
   }
 
  private:
@@ -57,5 +63,15 @@ class AttentionMaps {
   Tensor<float, 3> sum_;
   Index levels_, recorded_ = 0;
 };
+
+// The maps of a word's tokens together -> [height, width]. maps[tokens, height, width]
+inline Tensor<float, 2> word_map(const Tensor<float, 3>& maps, const WordSpan& word) {
+  if (word.first_token < 0 || word.last_token >= maps.shape(0))
+    throw ShapeError("word_map", "the tokens of \"" + word.word + "\"", to_string(maps.shape()));
+  Tensor<float, 2> map({maps.shape(1), maps.shape(2)});
+  for (Index token = word.first_token; token <= word.last_token; ++token)
+    for (Index i = 0; i < map.size(); ++i) map.data()[i] += maps.data()[token * map.size() + i];
+  return map;
+}
 
 }  // namespace inkling

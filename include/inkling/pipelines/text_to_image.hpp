@@ -25,7 +25,8 @@ struct TextToImageOptions {
   std::string sampler = "ddim";
   std::uint64_t seed = 0;
   Index width = 0, height = 0;  // 0: the size that the model was trained on
-  bool attention_maps = false;
+  bool attention_maps = false;   // where each word looks, averaged over the steps
+  bool attention_steps = false;  // the same of every step
   bool keep_latents = false;  // every x_t, in the result
   // Text encoder and U-Net give their weights back after their last use: one picture, in the memory of the larger of
   // denoising and decoding. Before the next picture the model must be loaded again.
@@ -46,6 +47,7 @@ struct TextToImageResult {
   std::vector<Tensor<float, 4>> latents;  // after every step, if asked for; else only the last
   Tensor<float, 4> image;                 // [1, 3, H, W], about [-1, 1]
   Tensor<float, 3> attention;             // [L, h, w], if asked for
+  std::vector<Tensor<float, 3>> attention_steps;
   StageSeconds seconds;
 };
 
@@ -138,7 +140,7 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
 
   std::optional<AttentionMaps> maps;
   std::optional<Observation<float>> observation;
-  if (options.attention_maps) {
+  if (options.attention_maps || options.attention_steps) {
     maps.emplace(model.unet, result.context.shape(1), latent_shape[2], latent_shape[3]);
     observation.emplace(maps->observer());
   }
@@ -149,10 +151,21 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
       [&](const Shape<4>& shape) { return generator.randn<float>(shape); },
       [&](const DenoisingStep& step) {
         if (options.keep_latents) result.latents.push_back(step.x_t);
+        if (options.attention_steps) {
+          result.attention_steps.push_back(maps->average());
+          maps->reset();
+        }
         return !callback || callback(step);
       });
   observation.reset();
-  if (maps) result.attention = maps->average();
+  if (options.attention_steps) {  // every step has called the same layers: the mean of the means is the mean
+    result.attention = Tensor<float, 3>(result.attention_steps.front().shape());
+    for (const Tensor<float, 3>& one : result.attention_steps)
+      for (Index i = 0; i < one.size(); ++i)
+        result.attention.data()[i] += one.data()[i] / static_cast<float>(result.attention_steps.size());
+  } else if (maps) {
+    result.attention = maps->average();
+  }
   if (options.release_weights) release_parameters(model.unet);
   done("denoise", result.seconds.denoise);
 

@@ -93,18 +93,13 @@ inline MeasuredColors measure_colors(const Tensor<float, 3>& image) {
   return out;
 }
 
-// image: [3, H, W] in [-1, 1] -> [28, 28] in [0, 1], ink 1 on 0, made the way MNIST was: the box of the digit scaled to
-// fit 20x20, its centre of mass in the middle of 28x28. Its lean is set to the mean of MNIST (hardly anybody there
-// leans to the left), as a classifier of MNIST should judge the digit and not the lean. Zeros where there is nothing to
-// see.
-inline Tensor<float, 2> to_gray_digit(const Tensor<float, 3>& image) {
-  const MeasuredColors colors = measure_colors(image);
-  const Index height = image.shape(1), width = image.shape(2), n = 28;
+// How much of each pixel is ink: 0 where the paper shines, 1 in the core of a stroke. image [3, H, W] -> [H, W]
+inline Tensor<float, 2> ink_coverage(const Tensor<float, 3>& image, const MeasuredColors& colors) {
+  const Index height = image.shape(1), width = image.shape(2);
   const Rgb p0 = colors.background_rgb, p1 = colors.ink_rgb;
   const float dr = p1.r - p0.r, dg = p1.g - p0.g, db = p1.b - p0.b, length2 = dr * dr + dg * dg + db * db;
-  Tensor<float, 2> out(Shape<2>{n, n}), gray(Shape<2>{height, width}, uninitialized);
-  if (length2 < 1e-3f) return out;
-
+  Tensor<float, 2> gray(Shape<2>{height, width});
+  if (length2 < 1e-3f) return gray;
   // pixel = p0 + a (p1 - p0)   =>   a = <pixel - p0, p1 - p0> / |p1 - p0|^2
   for (Index i = 0; i < height; ++i)
     for (Index j = 0; j < width; ++j) {
@@ -112,6 +107,18 @@ inline Tensor<float, 2> to_gray_digit(const Tensor<float, 3>& image) {
       const float a = ((p.r - p0.r) * dr + (p.g - p0.g) * dg + (p.b - p0.b) * db) / length2;
       gray(i, j) = std::clamp((a - 0.1f) / 0.85f, 0.0f, 1.0f);  // a little black and white clipping against noise
     }
+  return gray;
+}
+
+// image: [3, H, W] in [-1, 1] -> [28, 28] in [0, 1], ink 1 on 0, made the way MNIST was: the box of the digit scaled to
+// fit 20x20, its centre of mass in the middle of 28x28. Its lean is set to the mean of MNIST (hardly anybody there
+// leans to the left), as a classifier of MNIST should judge the digit and not the lean. Zeros where there is nothing to
+// see.
+inline Tensor<float, 2> to_gray_digit(const Tensor<float, 3>& image) {
+  const MeasuredColors colors = measure_colors(image);
+  const Index height = image.shape(1), width = image.shape(2), n = 28;
+  Tensor<float, 2> out(Shape<2>{n, n});
+  const Tensor<float, 2> gray = ink_coverage(image, colors);
   const Moments m = moments(height, width, [&](Index i, Index j) { return gray(i, j); });
   if (m.mass < 1) return out;
   constexpr float mnist_slant = -0.11f;  // the mean over its 60,000 training digits; down is +y, so this leans right
