@@ -18,7 +18,8 @@ namespace winograd = inkling::kernels::fast::winograd;
 
 namespace {
 
-constexpr double u = 0x1p-24;  // half the distance of 1 to the next float: the largest relative error of one rounding
+// Half the distance of 1 to the next float, or bfloat16: the largest relative error of one rounding
+constexpr double u = 0x1p-24, u_bf16 = 0x1p-8;
 
 template <std::size_t N>
 Tensor<float, N> random(const Shape<N>& shape, unsigned seed) {
@@ -127,10 +128,11 @@ Tensor<float, 4> transposed(const Tensor<float, 4>& w) {
   return t;
 }
 
+template <ComputeType type = ComputeType::f32>
 Tensor<float, 4> run(const winograd::Problem& p, const Tensor<float, 4>& x, const Tensor<float, 4>& w,
                      const float* bias) {
   Tensor<float, 4> y(Shape<4>{p.N, p.O, p.OH, p.OW}, std::numeric_limits<float>::quiet_NaN());
-  winograd::convolve(p, x.data(), winograd::filters_at(w.data(), p.C * 9, 9), false, bias, y.data());
+  winograd::convolve<type>(p, x.data(), winograd::filters_at(w.data(), p.C * 9, 9), false, bias, y.data());
   return y;
 }
 bool same_bytes(const Tensor<float, 4>& p, const Tensor<float, 4>& q) {
@@ -159,7 +161,7 @@ TEST_CASE("winograd: any shape, within the bound of its roundings") {
   const auto pick = [&](std::initializer_list<Index> from) {
     return from.begin()[std::uniform_int_distribution<std::size_t>(0, from.size() - 1)(generator)];
   };
-  double used = 0;
+  double used = 0, used_bf16 = 0;
   for (int trial = 0; trial < 120; ++trial) {
     winograd::Problem p{};
     p.N = pick({1, 1, 2, 3}), p.C = pick({1, 2, 3, 8, 15, 16, 17, 33}), p.O = pick({1, 3, 4, 5, 8, 9, 17, 24});
@@ -183,18 +185,24 @@ TEST_CASE("winograd: any shape, within the bound of its roundings") {
     winograd::convolve(p, x.data(), winograd::filters_at(transposed(w).data(), 9, p.O * 9), true,
                        biased ? bias.data() : nullptr, turned.data());
     CHECK(same_bytes(y, turned));
-    double worst = 0;
+    const auto with_pairs = run<ComputeType::bf16>(p, x, w, biased ? bias.data() : nullptr);
+    double worst = 0, worst_bf16 = 0;
     for (Index i = 0; i < y.size(); ++i) {
       const double bound = roundings(p) * u * (size.data()[i] + (biased ? 1 : 0));
       const double share = std::abs(double{y.data()[i]} - expected.data()[i]) / bound;
       if (!(share <= worst)) worst = share;
+      // Both factors of every product are rounded once more. The magnitudes leave out what float has done to them.
+      const double more = bound + (2 * u_bf16 + 1.01 * u_bf16 * u_bf16) * size.data()[i];
+      const double share_bf16 = std::abs(double{with_pairs.data()[i]} - expected.data()[i]) / more;
+      if (!(share_bf16 <= worst_bf16)) worst_bf16 = share_bf16;
     }
     INFO("trial " << trial << " x " << to_string(x.shape()) << " w " << to_string(w.shape()) << " top " << pad.top
                   << " bottom " << pad.bottom << " left " << pad.left << " right " << pad.right);
     CHECK(worst <= 1);
-    used = std::max(used, worst);
+    CHECK(worst_bf16 <= 1);
+    used = std::max(used, worst), used_bf16 = std::max(used_bf16, worst_bf16);
   }
-  MESSAGE("largest share of the bound n u |A^T| (|U| |V|) |A|: " << used);
+  MESSAGE("largest share of the bound n u |A^T| (|U| |V|) |A|: " << used << ", with U and V in bfloat16: " << used_bf16);
 }
 
 TEST_CASE("winograd: how large its errors are beside those of the direct sum") {
@@ -228,14 +236,15 @@ TEST_CASE("winograd: the same bytes with any number of threads") {
     const Index N = c[0], C = c[1], O = c[2], H = c[3];
     const auto x = random(Shape<4>{N, C, H, H}, 1), w = random(Shape<4>{O, C, 3, 3}, 2);
     const winograd::Problem p{N, C, H, H, O, H, H, 1, 1};
-    Tensor<float, 4> one;
+    Tensor<float, 4> one, one_bf16;
     for (int threads : {1, 2, 3}) {
       const Threads t(threads);
-      const auto y = run(p, x, w, nullptr);
-      if (threads == 1) one = y;
+      const auto y = run(p, x, w, nullptr), y_bf16 = run<ComputeType::bf16>(p, x, w, nullptr);
+      if (threads == 1) one = y, one_bf16 = y_bf16;
       CAPTURE(threads);
       CAPTURE(C);
       CHECK(same_bytes(y, one));
+      CHECK(same_bytes(y_bf16, one_bf16));
     }
   }
 }
@@ -251,6 +260,11 @@ TEST_CASE("winograd: convolutions take this way where it pays, and no other") {
   const auto dy = random(y.shape(), 4);
   const winograd::Problem back{2, 56, 29, 30, 48, 30, 29, 1, 0};
   CHECK(same_bytes(fast::conv2d_backward_input(dy, w, x.shape(), o), run(back, dy, transposed(w), nullptr)));
+  {
+    const ComputeIn compute(ComputeType::bf16);
+    CHECK(same_bytes(fast::conv2d_backward_input(dy, w, x.shape(), o),
+                     run<ComputeType::bf16>(back, dy, transposed(w), nullptr)));
+  }
   SUBCASE("packed weights") {
     const auto wide_x = random(Shape<4>{1, 320, 32, 32}, 5), wide_w = random(Shape<4>{100, 320, 3, 3}, 6);
     for (WeightType type : {WeightType::f32, WeightType::f16, WeightType::bf16}) {

@@ -73,8 +73,12 @@ void scatter_through_conv(const Tensor<T, 4>& dy, const Tensor<T, 4>& w, Tensor<
                           Index top, Index left, Index dilation, Index groups) {
   if constexpr (std::is_same_v<T, float>)
     if (const auto p =
-            winograd::backward_problem(dy.shape(), w.shape(), dx.shape(), stride, top, left, dilation, groups))
-      return winograd::convolve(*p, dy.data(), winograd::filters_at(w.data(), 9, p->O * 9), true, bias, dx.data());
+            winograd::backward_problem(dy.shape(), w.shape(), dx.shape(), stride, top, left, dilation, groups)) {
+      const auto filters = winograd::filters_at(w.data(), 9, p->O * 9);
+      if (compute_type_in_force() == ComputeType::bf16)
+        return winograd::convolve<ComputeType::bf16>(*p, dy.data(), filters, true, bias, dx.data());
+      return winograd::convolve(*p, dy.data(), filters, true, bias, dx.data());
+    }
   const auto [N, O, OH, OW] = dy.shape();
   const Index C = dx.shape(1), H = dx.shape(2), W = dx.shape(3), CG = w.shape(1), KH = w.shape(2), KW = w.shape(3);
   const Index OG = O / groups;

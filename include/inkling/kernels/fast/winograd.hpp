@@ -71,6 +71,7 @@
 
 #include "inkling/core/parallel.hpp"
 #include "inkling/core/tensor.hpp"
+#include "inkling/kernels/fast/winograd_units.hpp"
 #include "inkling/kernels/options.hpp"
 
 namespace inkling::kernels::fast::winograd {
@@ -144,7 +145,8 @@ struct Quad {
   Index lines, pixels;  // how many of them exist
 };
 
-// Some tiles of the output, and their inputs on the basis B for a slice of channels: v [panel][point][channel][column]
+// Some tiles of the output, and their inputs on the basis B for a slice of channels: v [panel][point][unit][column]
+// (units: winograd_units.hpp)
 struct Block {
   std::vector<TileRow> rows;
   std::vector<Quad> tiles;
@@ -191,32 +193,55 @@ inline void copy_lines(const Problem& p, const Block& block, const float* x, Ind
     }
 }
 
-// V = B^T d B for channel `first` + c
-inline void input_channel(const Problem& p, const Block& block, const float* x, Index first, Index c) {
-  const Index rows = static_cast<Index>(block.rows.size()), row_size = 6 * block.pitch;
-  float* window = workspace<float, 3>((rows + 1) * row_size);
-  copy_lines(p, block, x, first + c, window);
-  const Index count = static_cast<Index>(block.tiles.size());
-  if (count % quads != 0) std::fill(window + rows * row_size, window + (rows + 1) * row_size, 0.0F);
+// V = B^T d B for the channels of a unit, from channel `first` + unit * numbers on
+template <ComputeType type>
+void input_unit(const Problem& p, const Block& block, const float* x, Index first, Index unit) {
+  const Index rows = static_cast<Index>(block.rows.size()), size = (rows + 1) * 6 * block.pitch;
+  const Index c = unit * numbers_of<type>, channels = std::min(numbers_of<type>, block.channels - c);
+  const Index count = static_cast<Index>(block.tiles.size()), beyond = rows * 6 * block.pitch;
+  float* window = workspace<float, 3>(numbers_of<type> * size);
+  for (Index e = 0; e < channels; ++e) {
+    copy_lines(p, block, x, first + c + e, window + e * size);
+    if (count % quads != 0) std::fill(window + e * size + beyond, window + (e + 1) * size, 0.0F);
+  }
   for (Index t = 0; t < block.vectors(); ++t) {
-    Quads pixels;
-    for (Index j = 0; j < 4; ++j) {
-      const Index q = t * quads + j % quads, offset = quads == 4 ? 0 : j;
-      pixels[static_cast<std::size_t>(j)] =
-          window + offset + (q < count ? block.tiles[static_cast<std::size_t>(q)].window : rows * row_size);
+    const auto transform = [&](Index channel, const auto& write) {
+      Quads pixels;
+      for (Index j = 0; j < 4; ++j) {
+        const Index q = t * quads + j % quads, offset = quads == 4 ? 0 : j;
+        pixels[static_cast<std::size_t>(j)] =
+            window + channel * size + offset + (q < count ? block.tiles[static_cast<std::size_t>(q)].window : beyond);
+      }
+      transform_input(pixels, block.pitch, write);
+    };
+    float* v = block.v + t / panel_vectors * block.panel_stride + unit * panel_columns + t % panel_vectors * W;
+    const auto write = [&](Index point, const V& before, const V& d) {
+      store(v + block.offset(point), unit_of<type>(before, d));
+    };
+    if constexpr (numbers_of<type> == 1) {
+      transform(0, [&](Index point, const V& d) { write(point, d, d); });
+    } else {
+      alignas(64) float before[points * W];
+      transform(0, [&](Index point, const V& d) { store(before + point * W, d); });
+      if (channels == 2)
+        transform(1, [&](Index point, const V& d) { write(point, load(before + point * W), d); });
+      else
+        for (Index point = 0; point < points; ++point) write(point, load(before + point * W), V(0.0F));
     }
-    float* v = block.v + t / panel_vectors * block.panel_stride + c * panel_columns + t % panel_vectors * W;
-    transform_input(pixels, block.pitch, v, [&](Index point) { return block.offset(point); });
   }
 }
 
 // --- Weights --------------------------------------------------------------------------------------------------------
 
-// From one point to the next in U [point][channel][panel_rows]: not a power of two, which would share a cache set.
-inline Index weight_stride(Index channels) { return channels * panel_rows + 2 * W; }
+// From one point to the next in U [point][unit][panel_rows]: not a power of two, which would share a cache set.
+template <ComputeType type>
+Index weight_stride(Index channels) {
+  return units_for<type>(channels) * panel_rows + 2 * W;
+}
 
 // U = G g G^T for the panel of outputs o.., channels c..; `turned`: the filters by 180 degrees
-inline void weight_panel(const Problem& p, const Filters& filters, bool turned, Index o, Index c, Index channels,
+template <ComputeType type>
+void weight_panel(const Problem& p, const Filters& filters, bool turned, Index o, Index c, Index channels,
                          float* u) {
   constexpr Index R = panel_rows, step = 16;
   const Index rows = std::min(R, p.O - o);
@@ -229,24 +254,39 @@ inline void weight_panel(const Problem& p, const Filters& filters, bool turned, 
     for (Index e = 0; e < count; ++e)
       for (Index tap = 0; tap < 9; ++tap)
         std::memcpy(taps + ((turned ? 8 - tap : tap) * step + e) * R, g + (e * 9 + tap) * R, sizeof(float) * R);
+    if (numbers_of<type> == 2 && count % 2 == 1)  // no partner
+      for (Index tap = 0; tap < 9; ++tap) std::fill_n(taps + (tap * step + count) * R, R, 0.0F);
     for (Index e = 0; e < count * R; e += W)
-      transform_weight(taps + e, step * R, u + k * R + e, weight_stride(channels));
+      transform_weight(taps + e, step * R, [&](Index point, const V& x) {
+        if constexpr (numbers_of<type> == 1) {
+          store(u + point * weight_stride<type>(channels) + k * R + e, unit_of<type>(x, x));
+        } else {
+#ifdef INKLING_BF16_DOT
+          static_assert(W == 2 * R);  // x holds a channel and the next; what is stored beyond R units is stored over
+          const V next(_mm512_shuffle_f32x4(x, x, 0x4E));  // halves exchanged
+          store(u + point * weight_stride<type>(channels) + (k * R + e) / 2, unit_of<type>(x, next));
+#endif
+        }
+      });
   }
 }
 
 // --- Products -------------------------------------------------------------------------------------------------------
 
 // One panel of outputs o.. of all tiles of the block: M = U V, Y = A^T M A
-inline void output_panel(const Problem& p, const Block& block, const float* u, Index o, const float* bias, bool add,
+template <ComputeType type>
+void output_panel(const Problem& p, const Block& block, const float* u, Index o, const float* bias, bool add,
                          float* y) {
   constexpr Index R = panel_rows, tile_size = R * panel_columns;
   const Index rows = std::min(R, p.O - o), panels = block.panels(), plane = p.OH * p.OW;
   float* m = workspace<float, 6>(panels * points * tile_size);
+  const auto* us = reinterpret_cast<const PanelUnit<type>*>(u);
+  const auto* vs = reinterpret_cast<const PanelUnit<type>*>(block.v);
   for (Index e = 0; e < points; ++e)
     for (Index t = 0; t < panels; ++t)
-      multiply_tile<float, PanelOrder::columns>(
+      multiply_tile<PanelUnit<type>, PanelOrder::columns>(
           rows, std::min(panel_columns, (block.vectors() - t * panel_vectors) * W), block.channels,
-          u + e * weight_stride(block.channels), block.v + t * block.panel_stride + block.offset(e),
+          us + e * weight_stride<type>(block.channels), vs + t * block.panel_stride + block.offset(e),
           m + (t * points + e) * tile_size);
   const Index count = static_cast<Index>(block.tiles.size());
   for (Index i = 0; i < rows; ++i) {
@@ -266,7 +306,8 @@ inline void output_panel(const Problem& p, const Block& block, const float* u, I
 }
 
 // y = the convolution of x with the filters, + bias [O] (or nullptr)
-inline void convolve(const Problem& p, const float* x, const Filters& filters, bool turned, const float* bias,
+template <ComputeType type = ComputeType::f32>
+void convolve(const Problem& p, const float* x, const Filters& filters, bool turned, const float* bias,
                      float* y) {
   if (p.all_quads() == 0 || p.O == 0) return;
   constexpr Index bytes = sizeof(float);
@@ -275,34 +316,35 @@ inline void convolve(const Problem& p, const float* x, const Filters& filters, b
   const Index channel_bytes = output_panels * panel_rows * points * bytes;
   const Index most =
       all_panels > 1 ? std::clamp<Index>(weight_bytes / channel_bytes, 64, most_channels) : most_channels;
-  const Index slices = (p.C + most - 1) / most, slice = (p.C + slices - 1) / slices;
+  const Index slices = (p.C + most - 1) / most, slice = units_for<type>((p.C + slices - 1) / slices) * numbers_of<type>;
 
   Block block{};
   block.pitch = p.quads_in_row() * quad_pixels + 4 + W;
   block.share = all <= quads ? panel_vectors : 1;
-  block.point_stride = slice * panel_columns + 16;
+  block.point_stride = units_for<type>(slice) * panel_columns + 16;
   block.panel_stride = points / block.share * block.point_stride;
   const Index fit = std::clamp<Index>(input_bytes / (block.panel_stride * bytes), 1, most_panels);
   const Index blocks = (all_panels + fit - 1) / fit, step = (all_panels + blocks - 1) / blocks;
-  Tensor<float, 1> kept(Shape<1>{blocks > 1 ? output_panels * points * weight_stride(slice) : 0}, uninitialized);
+  Tensor<float, 1> kept(Shape<1>{blocks > 1 ? output_panels * points * weight_stride<type>(slice) : 0}, uninitialized);
   Tensor<float, 1> v(Shape<1>{step * block.panel_stride}, uninitialized);
   block.v = v.data();
   float* kept_u = blocks > 1 ? kept.data() : nullptr;
 
   for (Index c = 0; c < p.C; c += slice) {
     block.channels = std::min(slice, p.C - c);
-    const Index u_size = points * weight_stride(block.channels);
+    const Index u_size = points * weight_stride<type>(block.channels);
     if (kept_u)
       parallel_for(output_panels, 100 * panel_rows * block.channels, [&](Index r) {
-        weight_panel(p, filters, turned, r * panel_rows, c, block.channels, kept_u + r * u_size);
+        weight_panel<type>(p, filters, turned, r * panel_rows, c, block.channels, kept_u + r * u_size);
       });
     for (Index first = 0; first < all; first += step * panel_quads) {
       place_tiles(p, first, std::min(all, first + step * panel_quads), block);
-      parallel_for(block.channels, 500 * W * block.vectors(), [&](Index k) { input_channel(p, block, x, c, k); });
+      parallel_for(units_for<type>(block.channels), 500 * W * block.vectors() * numbers_of<type>,
+                   [&](Index k) { input_unit<type>(p, block, x, c, k); });
       const auto outputs = [&](Index r) {
         float* u = kept_u ? kept_u + r * u_size : workspace<float, 5>(u_size);
-        if (!kept_u) weight_panel(p, filters, turned, r * panel_rows, c, block.channels, u);
-        output_panel(p, block, u, r * panel_rows, bias, c > 0, y);
+        if (!kept_u) weight_panel<type>(p, filters, turned, r * panel_rows, c, block.channels, u);
+        output_panel<type>(p, block, u, r * panel_rows, bias, c > 0, y);
       };
       parallel_for_dynamic(output_panels, outputs);
     }

@@ -109,9 +109,9 @@ using Quads = std::array<const float*, 4>;
 
 // --- Two dimensions -------------------------------------------------------------------------------------------------
 
-// v[(i, j)] = (B^T d B)[i, j] of W tiles d [6, 6], whose lines are `line` apart; (i, j) at place(6 i + j)
-template <class Place>
-void transform_input(const Quads& quad, Index line, float* v, const Place& place) {
+// write(6 i + j, x): x = (B^T d B)[i, j] of W tiles d [6, 6], whose lines are `line` apart
+template <class Write>
+void transform_input(const Quads& quad, Index line, const Write& write) {
   alignas(64) float half[points * W];
   for (Index i = 0; i < 6; ++i) {
     const auto pixels = [&](Index j) { return load(quad[static_cast<std::size_t>(j)] + i * line); };
@@ -126,12 +126,13 @@ void transform_input(const Quads& quad, Index line, float* v, const Place& place
   for (Index j = 0; j < 6; ++j) {
     const auto row = [&](Index i) { return load(half + (6 * i + j) * W); };
     const auto t = input_basis(row(0), row(1), row(2), row(3), row(4), row(5));
-    for (std::size_t i = 0; i < 6; ++i) store(v + place(6 * static_cast<Index>(i) + j), t[i]);
+    for (std::size_t i = 0; i < 6; ++i) write(6 * static_cast<Index>(i) + j, t[i]);
   }
 }
 
-// u[(i, j)] = (G g G^T)[i, j] of W filters; g[(k, l)] at (3 k + l) * step, u[(i, j)] at (6 i + j) * stride
-inline void transform_weight(const float* g, Index step, float* u, Index stride) {
+// write(6 i + j, x): x = (G g G^T)[i, j] of W filters; g[(k, l)] at (3 k + l) * step
+template <class Write>
+void transform_weight(const float* g, Index step, const Write& write) {
   alignas(64) float half[18 * W];
   for (Index k = 0; k < 3; ++k) {
     const auto t = weight_basis(load(g + 3 * k * step), load(g + (3 * k + 1) * step), load(g + (3 * k + 2) * step));
@@ -139,7 +140,7 @@ inline void transform_weight(const float* g, Index step, float* u, Index stride)
   }
   for (Index j = 0; j < 6; ++j) {
     const auto t = weight_basis(load(half + j * W), load(half + (6 + j) * W), load(half + (12 + j) * W));
-    for (std::size_t i = 0; i < 6; ++i) store(u + (6 * static_cast<Index>(i) + j) * stride, t[i]);
+    for (std::size_t i = 0; i < 6; ++i) write(6 * static_cast<Index>(i) + j, t[i]);
   }
 }
 

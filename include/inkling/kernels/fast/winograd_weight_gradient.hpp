@@ -27,9 +27,6 @@
 #pragma once
 #include "inkling/kernels/fast/winograd.hpp"  // first
 
-#include "inkling/kernels/compute_type.hpp"
-#include "inkling/kernels/fast/stored_panel.hpp"
-
 namespace inkling::kernels::fast::winograd {
 
 // --- When it pays ---------------------------------------------------------------------------------------------------
@@ -71,23 +68,7 @@ INKLING_INLINE std::array<V, 3> filter_basis(const V& m0, const V& m1, const V& 
           mul_add<float>(V(pa2 * at_a), even_a, mul_add<float>(V(pb2 * at_b), even_b, m5))};
 }
 
-// --- What panels are made of ------------------------------------------------------------------------------------------
-
-// Numbers of S and V as the micro-kernel wants them: floats as they are; bfloat16 in pairs of neighbouring tiles, or,
-// where the processor multiplies no pairs, rounded and kept as float.
-template <ComputeType>
-struct TileUnits {
-  using Unit = float;
-};
-#ifdef INKLING_BF16_DOT
-template <>
-struct TileUnits<ComputeType::bf16> {
-  using Unit = Bf16Pair;
-};
-#endif
-
-template <class Unit>
-inline constexpr Index tiles_in_unit = Arithmetic<Unit>::numbers;
+// --- From images to points -----------------------------------------------------------------------------------------
 
 // W units to `lanes` neighbours at a time, `panel` apart: a vector of channels may span several panels.
 template <Index lanes, class Unit>
@@ -101,30 +82,6 @@ INKLING_INLINE void store_lanes(const V& v, Unit* to, Index panel) {
     for (Index e = 0; e < W; e += lanes) std::memcpy(to + e / lanes * panel, all.data() + e, sizeof(float) * lanes);
   }
 }
-
-// One number of W channels for tile `odd`, and of the tile before it for a unit of two.
-template <ComputeType type>
-INKLING_INLINE V unit_of([[maybe_unused]] const V& even, const V& odd) {
-#ifdef INKLING_BF16_DOT
-  if constexpr (type == ComputeType::bf16) {
-    alignas(64) Bf16Pair pairs[16];
-    store_pairs(even, odd, pairs);
-    V both;
-    std::memcpy(&both, pairs, sizeof(both));
-    return both;
-  }
-#else
-  if constexpr (type == ComputeType::bf16) {
-    alignas(64) std::array<float, static_cast<std::size_t>(W)> all;
-    store(all.data(), odd);
-    for (float& x : all) x = std::bit_cast<float>(std::uint32_t{detail::bfloat16_bits(x)} << 16);
-    return load(all.data());
-  }
-#endif
-  return odd;
-}
-
-// --- From images to points --------------------------------------------------------------------------------------------
 
 // One side of the product: images of some channels, and their tiles on the points, [point][panel][tile][lane].
 template <class Unit>
@@ -150,7 +107,7 @@ inline void copy_channels(const float* x, Index channels, Index H, Index width_,
 template <ComputeType type, Index lines, Index lanes, class Unit>
 void tiles_to_points(const GradientSide<Unit>& side, Index tile_rows, Index tiles_in_row, Index channel, Index first,
                      Index last, Index first_tile) {
-  constexpr Index overlap = lines - 4, numbers = tiles_in_unit<Unit>;
+  constexpr Index overlap = lines - 4, numbers = Arithmetic<Unit>::numbers;
   const Index pixels = 4 * tiles_in_row + overlap, row = pixels * W, count = std::min(W, side.channels - channel);
   float* window = workspace<float, 3>(lines * row + points * row);
   float* half = window + lines * row;  // [6][pixel][lane]: on the points along the columns
@@ -201,8 +158,8 @@ inline constexpr Index gradient_bytes = 8 << 20, least_tiles = 64;
 // dw [O, C, 3, 3] from dy [N, O, OH, OW] and x [N, C, H, W], the problem of the forward.
 template <ComputeType type>
 void weight_gradient(const Problem& p, const float* dy, const float* x, float* dw) {
-  using Unit = typename TileUnits<type>::Unit;
-  constexpr Index numbers = tiles_in_unit<Unit>, R = panel_rows, columns = panel_columns, tile_size = R * columns;
+  using Unit = PanelUnit<type>;
+  constexpr Index numbers = Arithmetic<Unit>::numbers, R = panel_rows, columns = panel_columns, tile_size = R * columns;
   const Index tiles_in_row = (p.OW + 3) / 4, all_rows = p.N * p.tile_rows();
   const Index o_panels = (p.O + R - 1) / R, c_panels = (p.C + columns - 1) / columns;
   const Index o_stored = std::max(o_panels, (p.O + W - 1) / W * W / R);  // a vector of channels may span several panels
