@@ -1,6 +1,9 @@
 // The best answer there is where the world is a known list of pictures: what a network in training is on its way to.
 #pragma once
+#include <algorithm>
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include "inkling/core/parallel.hpp"
 #include "inkling/core/tensor.hpp"

@@ -1,6 +1,8 @@
 // How alike two pictures are, and how sharp one is.
 #pragma once
+#include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "inkling/core/tensor.hpp"
 
@@ -45,6 +47,26 @@ double sharpness(const Tensor<T, 4>& x) {
       }
   const Index places = n * c * std::max<Index>(0, height - 1) * std::max<Index>(0, width - 1);
   return places == 0 ? 0 : sum / static_cast<double>(2 * places);
+}
+
+// How unlike pictures of one kind are: the root mean square difference of two of them, the mean of all pairs, on a scale
+// on which black and white are 1 apart. x[N, C, H, W], clipped to [-1, 1] as a screen clips it
+inline double mean_pair_distance(const Tensor<float, 4>& x) {
+  const Index count = x.shape(0), size = count == 0 ? 0 : x.size() / count;
+  if (count < 2) throw ShapeError("mean_pair_distance", "at least two pictures", to_string(x.shape()));
+  double sum = 0;
+  for (Index a = 0; a < count; ++a)
+    for (Index b = 0; b < a; ++b) {
+      double squares = 0;
+      for (Index i = 0; i < size; ++i) {
+        const auto shown = [&](Index n) {
+          return 0.5 * static_cast<double>(std::min(std::max(x.data()[n * size + i], -1.0f), 1.0f));
+        };
+        squares += (shown(a) - shown(b)) * (shown(a) - shown(b));
+      }
+      sum += std::sqrt(squares / static_cast<double>(size));
+    }
+  return sum / static_cast<double>(count * (count - 1) / 2);
 }
 
 }  // namespace inkling
