@@ -22,18 +22,25 @@ Variable<T, 4> conv2d(const Variable<T, 4>& x, const Variable<T, 4>& weight, con
       x, weight, bias);
 }
 
-// The same with a packed weight [O, C, KH, KW]. It gets no gradient; that of x goes through the numbers as stored.
+// What dL/dy means for the inputs of a convolution with a packed weight: that gets no gradient, that of x goes through
+// the numbers as stored.
+inline void conv2d_backward(const Tensor<float, 4>& dy, const Variable<float, 4>& x,
+                            const kernels::PackedWeight& weight, const Shape<4>& w_shape,
+                            const Variable<float, 1>& bias, const kernels::Conv2dOptions& options) {
+  if (x.requires_grad()) {
+    const auto w = kernels::unpacked(weight, w_shape, kernels::WeightUse::convolution, "conv2d");
+    x.accumulate(kernels::conv2d_backward_input(dy, w, x.shape(), options));
+  }
+  if (bias.requires_grad()) bias.accumulate(kernels::conv2d_backward_bias(dy));
+}
+// The same convolution with a packed weight [O, C, KH, KW].
 inline Variable<float, 4> conv2d(const Variable<float, 4>& x, const kernels::PackedWeight& weight,
                                  const Shape<4>& w_shape, const Variable<float, 1>& bias,
                                  const kernels::Conv2dOptions& options) {
   return record(
       kernels::conv2d(x.value(), weight, w_shape, bias.pointer(), options),
       [x, weight, w_shape, bias, options](const Tensor<float, 4>& dy) {
-        if (x.requires_grad()) {
-          const auto w = kernels::unpacked(weight, w_shape, kernels::WeightUse::convolution, "conv2d");
-          x.accumulate(kernels::conv2d_backward_input(dy, w, x.shape(), options));
-        }
-        if (bias.requires_grad()) bias.accumulate(kernels::conv2d_backward_bias(dy));
+        conv2d_backward(dy, x, weight, w_shape, bias, options);
       },
       x, bias);
 }
@@ -67,20 +74,24 @@ Variable<T, N> linear(const Variable<T, N>& x, const Variable<T, 2>& weight, con
       x, weight, bias);
 }
 
-// The same with a packed weight [Out, In]. It gets no gradient; that of x goes through the numbers as stored.
+// What dL/dy means for the inputs of a linear layer with a packed weight, as for convolutions.
+template <std::size_t N>
+void linear_backward(const Tensor<float, N>& dy, const Variable<float, N>& x, const kernels::PackedWeight& weight,
+                     const Variable<float, 1>& bias) {
+  if (x.requires_grad()) {
+    const Shape<2> w_shape{weight.out(), weight.depth()};
+    const auto w = kernels::unpacked(weight, w_shape, kernels::WeightUse::linear, "linear");
+    x.accumulate(kernels::linear_backward_input(dy, w));
+  }
+  if (bias.requires_grad()) bias.accumulate(kernels::linear_backward_bias(dy));
+}
+// The same layer with a packed weight [Out, In].
 template <std::size_t N>
 Variable<float, N> linear(const Variable<float, N>& x, const kernels::PackedWeight& weight,
                           const Variable<float, 1>& bias) {
   return record(
       kernels::linear(x.value(), weight, bias.pointer()),
-      [x, weight, bias](const Tensor<float, N>& dy) {
-        if (x.requires_grad()) {
-          const Shape<2> w_shape{weight.out(), weight.depth()};
-          const auto w = kernels::unpacked(weight, w_shape, kernels::WeightUse::linear, "linear");
-          x.accumulate(kernels::linear_backward_input(dy, w));
-        }
-        if (bias.requires_grad()) bias.accumulate(kernels::linear_backward_bias(dy));
-      },
+      [x, weight, bias](const Tensor<float, N>& dy) { linear_backward(dy, x, weight, bias); },
       x, bias);
 }
 

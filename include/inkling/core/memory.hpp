@@ -15,8 +15,26 @@
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace inkling {
+
+// Pages of 2 MB for p[0..bytes), where the system has them to give: one entry of the processor's table of addresses
+// then stands for 512 of the usual pages, and a first touch for 512 page faults. A wish, not a demand. Measured: a
+// U-Net call of Stable Diffusion 1.5 takes 1.6 % less with it, for weights and activations together.
+inline void ask_for_large_pages(void* p, std::size_t bytes) noexcept {
+  constexpr std::size_t worth_it = std::size_t{4} << 20, page = 4096;
+  if (bytes < worth_it) return;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  const auto begin = (reinterpret_cast<std::uintptr_t>(p) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<std::uintptr_t>(p) + bytes) / page * page;
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)p, (void)page;
+#endif
+}
 
 class MemoryPool {
  public:
@@ -47,9 +65,9 @@ class MemoryPool {
       make_room(b.bytes);
       use(b.bytes);
     }
-    if (void* p = std::aligned_alloc(alignment, b.bytes)) return p;
+    if (void* p = system_allocate_large(b.bytes)) return p;
     release();  // what waits here may be what is missing
-    if (void* p = std::aligned_alloc(alignment, b.bytes)) return p;
+    if (void* p = system_allocate_large(b.bytes)) return p;
     std::lock_guard lock(mutex_);
     most_used_ = used_ -= b.bytes;
     throw std::bad_alloc();
@@ -128,6 +146,11 @@ class MemoryPool {
     const std::size_t step = std::size_t{1} << (octave - 4);
     const std::size_t steps = (bytes + step - 1) / step;  // 9..16 in this octave
     return {octave * 8 + (steps - 9), steps * step};
+  }
+  static void* system_allocate_large(std::size_t bytes) {
+    void* p = std::aligned_alloc(alignment, bytes);
+    if (p) ask_for_large_pages(p, bytes);
+    return p;
   }
   static void* system_allocate(std::size_t bytes) {
     const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;

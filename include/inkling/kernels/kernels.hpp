@@ -8,6 +8,7 @@
 #include "inkling/kernels/fast/conv.hpp"
 #include "inkling/kernels/fast/elementwise.hpp"
 #include "inkling/kernels/fast/embedding.hpp"
+#include "inkling/kernels/fast/fused.hpp"
 #include "inkling/kernels/fast/linear.hpp"
 #include "inkling/kernels/fast/loss.hpp"
 #include "inkling/kernels/fast/norm.hpp"
@@ -21,6 +22,7 @@
 #include "inkling/kernels/reference/conv.hpp"
 #include "inkling/kernels/reference/elementwise.hpp"
 #include "inkling/kernels/reference/embedding.hpp"
+#include "inkling/kernels/reference/fused.hpp"
 #include "inkling/kernels/reference/linear.hpp"
 #include "inkling/kernels/reference/loss.hpp"
 #include "inkling/kernels/reference/norm.hpp"
@@ -64,7 +66,12 @@ INKLING_KERNEL(conv2d_backward_bias)
 INKLING_KERNEL(conv_transpose2d)
 INKLING_KERNEL(conv_transpose2d_backward_input)
 INKLING_KERNEL(conv_transpose2d_backward_weight)
+INKLING_KERNEL(conv2d_add)
+INKLING_KERNEL(conv2d_activation)
 INKLING_KERNEL(linear)
+INKLING_KERNEL(linear_add)
+INKLING_KERNEL(linear_activation)
+INKLING_KERNEL(linear_geglu)
 INKLING_KERNEL(linear_backward_input)
 INKLING_KERNEL(linear_backward_weight)
 INKLING_KERNEL(linear_backward_bias)

@@ -55,6 +55,7 @@ class PackedWeight {
   PackedWeight(Index out, Index depth, const T* w, WeightType type, WeightUse use)
       : out_(out), depth_(depth), type_(type), use_(use) {
     checked_size(Shape<2>{out, depth}, "PackedWeight");
+    require(use != WeightUse::gated || out % 2 == 0, "PackedWeight", "as many gates as values", std::to_string(out));
     pack(w, sizeof(T), [](const void* from, Index n, float* to) {
       if constexpr (std::is_same_v<T, float>) std::copy_n(static_cast<const float*>(from), n, to);
       else detail::widen(static_cast<const T*>(from), n, to);
@@ -81,9 +82,9 @@ class PackedWeight {
       parallel_for(layout.panels(), lanes * depth_, [&](Index p) {
         float* panel = fast::workspace<float, 4>(lanes * step);
         for (Index k = 0; k < depth_; k += step) {
-          const Index depth = std::min(step, depth_ - k), rows = std::min(lanes, out_ - p * lanes);
+          const Index depth = std::min(step, depth_ - k);
           fast::StoredPanel<stored>::widen(data_.get() + layout.offset(k, p), lanes, depth, panel);
-          fast::transpose(panel, lanes, depth, rows, w + p * lanes * depth_ + k, depth_);
+          fast::transpose(panel, lanes, depth, layout.rows(p), w + layout.first_row(p) * depth_ + k, depth_);
         }
       });
     });
@@ -101,14 +102,16 @@ class PackedWeight {
       data_ = std::shared_ptr<std::byte>(
           static_cast<std::byte*>(::operator new(static_cast<std::size_t>(bytes_), line)),
           [](std::byte* p) { ::operator delete(p, line); });
+      ask_for_large_pages(data_.get(), static_cast<std::size_t>(bytes_));
       parallel_for(layout.panels(), lanes * depth_, [&](Index p) {
         float* rows = fast::workspace<float, 4>(2 * lanes * step);
         float* panel = rows + lanes * step;
         for (Index k = 0; k < depth_; k += step) {
-          const Index depth = std::min(step, depth_ - k), count = std::min(lanes, out_ - p * lanes);
+          const Index depth = std::min(step, depth_ - k), count = layout.rows(p);
           if (count < lanes) std::fill_n(panel, lanes * depth, 0.0f);
           for (Index i = 0; i < count; ++i)
-            widen(static_cast<const std::byte*>(w) + static_cast<std::size_t>((p * lanes + i) * depth_ + k) * size,
+            widen(static_cast<const std::byte*>(w) +
+                      static_cast<std::size_t>((layout.first_row(p) + i) * depth_ + k) * size,
                   depth, rows + i * depth);
           fast::transpose(rows, depth, count, depth, panel, lanes);
           fast::StoredPanel<stored>::narrow(panel, lanes, depth, data_.get() + layout.offset(k, p));
@@ -124,8 +127,11 @@ class PackedWeight {
 };
 
 inline void require_use(const PackedWeight& w, WeightUse use, std::string_view where) {
-  const auto name = [](WeightUse u) { return u == WeightUse::linear ? "linear" : "convolution"; };
-  if (w.use() != use) throw ConfigError(where, std::string("a weight packed for use ") + name(use), name(w.use()));
+  const auto name = [](WeightUse u) {
+    return u == WeightUse::linear ? "linear" : u == WeightUse::gated ? "gated linear" : "convolution";
+  };
+  if (w.use() != use && !(use == WeightUse::linear && w.use() == WeightUse::gated))  // a gated layer is a linear one
+    throw ConfigError(where, std::string("a weight packed for use ") + name(use), name(w.use()));
 }
 // [Out, ...] with as many numbers as were packed.
 template <std::size_t N>

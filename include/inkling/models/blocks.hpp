@@ -10,7 +10,7 @@ namespace inkling {
 // x[N, C, H, W], shift[N, C] (undefined: none) -> [N, C, H, W]
 template <class T>
 Variable<T, 4> norm_silu(const GroupNorm<T>& norm, const Variable<T, 4>& x, const Variable<T, 2>& shift = {}) {
-  if (const Observer<T>* observer = Observer<T>::current(); observer && observer->on_output)
+  if (outputs_observed<T>())
     return silu(norm.forward(shift.defined() ? add_per_channel(x, shift) : x));
   return group_norm_silu(x, shift, norm.weight.variable(), norm.bias.variable(), norm.groups, norm.eps);
 }
@@ -39,8 +39,8 @@ struct ResnetBlock2D {
   // x[N, In, H, W], time[N, time_width] -> [N, Out, H, W]
   Variable<T, 4> forward(const Variable<T, 4>& x, const Variable<T, 2>& time = {}) const {
     Variable<T, 4> h = conv1.forward(norm_silu(norm1, x));  // [N, Out, H, W]
-    h = conv2.forward(norm_silu(norm2, h, time_emb_proj ? time_emb_proj->forward(silu(time)) : Variable<T, 2>()));
-    return observed(*this, add(conv_shortcut ? conv_shortcut->forward(x) : x, std::move(h)));
+    h = norm_silu(norm2, h, time_emb_proj ? time_emb_proj->forward(silu(time)) : Variable<T, 2>());
+    return observed(*this, conv2.forward_add(h, conv_shortcut ? conv_shortcut->forward(x) : x));
   }
   template <class V>
   void visit(V&& v) {

@@ -31,10 +31,17 @@ struct ClipAttention {
     options.causal = causal;
   }
   // x[N, L, D] -> [N, L, D]
-  Variable<T, 3> forward(const Variable<T, 3>& x) const {
+  Variable<T, 3> forward(const Variable<T, 3>& x) const { return observed(*this, out_proj.forward(attend(x))); }
+  // residual + forward(x)
+  Variable<T, 3> forward_add(const Variable<T, 3>& x, Variable<T, 3> residual) const {
+    if (outputs_observed<T>()) return add(forward(x), std::move(residual));
+    return out_proj.forward_add(attend(x), std::move(residual));
+  }
+  // Before the heads' results are mixed
+  Variable<T, 3> attend(const Variable<T, 3>& x) const {
     Variable<T, 3> q = q_proj.forward(x), k = k_proj.forward(x), v = v_proj.forward(x);
     observe_attention(*this, q, k, options);
-    return observed(*this, out_proj.forward(attention(q, k, v, options)));
+    return attention(q, k, v, options);
   }
   template <class V>
   void visit(V&& v) {
@@ -53,7 +60,12 @@ struct ClipMlp {
   ClipMlp(Index width, Index inner, Activation activation_kind)
       : fc1(width, inner), fc2(inner, width), kind(activation_kind) {}
   Variable<T, 3> forward(const Variable<T, 3>& x) const {
-    return observed(*this, fc2.forward(activation(kind, fc1.forward(x))));
+    return observed(*this, fc2.forward(fc1.forward_activation(x, kind)));
+  }
+  // residual + forward(x)
+  Variable<T, 3> forward_add(const Variable<T, 3>& x, Variable<T, 3> residual) const {
+    if (outputs_observed<T>()) return add(forward(x), std::move(residual));
+    return fc2.forward_add(fc1.forward_activation(x, kind), std::move(residual));
   }
   template <class V>
   void visit(V&& v) {
@@ -73,8 +85,10 @@ struct ClipEncoderLayer {
   ClipEncoderLayer(Index width, Index inner, Index heads, Activation kind, double eps, bool causal)
       : self_attn(width, heads, causal), layer_norm1(width, eps), mlp(width, inner, kind), layer_norm2(width, eps) {}
   Variable<T, 3> forward(Variable<T, 3> x) const {
-    x = add(x, self_attn.forward(layer_norm1.forward(x)));
-    x = add(x, mlp.forward(layer_norm2.forward(x)));
+    Variable<T, 3> normed = layer_norm1.forward(x);
+    x = self_attn.forward_add(normed, std::move(x));  // x + self_attn(normed)
+    normed = layer_norm2.forward(x);
+    x = mlp.forward_add(normed, std::move(x));
     return observed(*this, x);
   }
   template <class V>

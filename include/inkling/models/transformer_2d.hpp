@@ -13,8 +13,8 @@ template <class T>
 struct GegluProjection {
   Linear<T> proj;
 
-  GegluProjection(Index width, Index inner) : proj(width, 2 * inner) {}
-  Variable<T, 3> forward(const Variable<T, 3>& x) const { return observed(*this, geglu(proj.forward(x))); }
+  GegluProjection(Index width, Index inner) : proj(width, 2 * inner, true, kernels::WeightUse::gated) {}
+  Variable<T, 3> forward(const Variable<T, 3>& x) const { return observed(*this, proj.forward_geglu(x)); }
   template <class V>
   void visit(V&& v) {
     v("proj", proj);
@@ -29,6 +29,11 @@ struct FeedForward {
 
   explicit FeedForward(Index width) : net_0(width, 4 * width), net_2(4 * width, width) {}
   Variable<T, 3> forward(const Variable<T, 3>& x) const { return observed(*this, net_2.forward(net_0.forward(x))); }
+  // residual + forward(x)
+  Variable<T, 3> forward_add(const Variable<T, 3>& x, Variable<T, 3> residual) const {
+    if (outputs_observed<T>()) return add(forward(x), std::move(residual));
+    return net_2.forward_add(net_0.forward(x), std::move(residual));
+  }
   template <class V>
   void visit(V&& v) {
     v("net.0", net_0);
@@ -56,10 +61,12 @@ struct BasicTransformerBlock {
 
   // x[N, L, D], context[N, S, D'] -> [N, L, D]
   Variable<T, 3> forward(Variable<T, 3> x, const Variable<T, 3>& context) const {
-    const Variable<T, 3> normed = norm1.forward(x);
-    x = add(attn1.forward(normed, normed), x);
-    x = add(attn2.forward(norm2.forward(x), context), x);
-    x = add(ff.forward(norm3.forward(x)), x);
+    Variable<T, 3> normed = norm1.forward(x);
+    x = attn1.forward_add(normed, normed, std::move(x));  // x + attention(normed, normed)
+    normed = norm2.forward(x);
+    x = attn2.forward_add(normed, context, std::move(x));
+    normed = norm3.forward(x);
+    x = ff.forward_add(normed, std::move(x));
     return observed(*this, x);
   }
   template <class V>
@@ -90,10 +97,11 @@ struct ChannelProjection {
   Variable<T, 3> to_sequence(const Variable<T, 4>& x) const {
     return linear ? linear->forward(image_to_sequence(x)) : image_to_sequence(conv->forward(x));
   }
-  // [N, H*W, C] -> [N, O, H, W]
-  Variable<T, 4> to_image(const Variable<T, 3>& x, Index height, Index width) const {
-    return linear ? sequence_to_image(linear->forward(x), height, width)
-                  : conv->forward(sequence_to_image(x, height, width));
+  // [N, H*W, C] -> residual[N, O, H, W] + the projection as an image
+  Variable<T, 4> to_image_add(const Variable<T, 3>& x, const Variable<T, 4>& residual) const {
+    const Index height = residual.shape(2), width = residual.shape(3);
+    return linear ? add(sequence_to_image(linear->forward(x), height, width), residual)
+                  : conv->forward_add(sequence_to_image(x, height, width), residual);
   }
   template <class V>
   void visit(V&& v) {
@@ -121,8 +129,8 @@ struct Transformer2D {
   // x[N, C, H, W], context[N, S, D'] -> [N, C, H, W]
   Variable<T, 4> forward(const Variable<T, 4>& x, const Variable<T, 3>& context) const {
     Variable<T, 3> h = proj_in.to_sequence(norm.forward(x));  // [N, H*W, C]
-    for (const auto& block : transformer_blocks) h = block.forward(h, context);
-    return observed(*this, add(proj_out.to_image(h, x.shape(2), x.shape(3)), x));
+    for (const auto& block : transformer_blocks) h = block.forward(std::move(h), context);
+    return observed(*this, proj_out.to_image_add(h, x));
   }
   template <class V>
   void visit(V&& v) {

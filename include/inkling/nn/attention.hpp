@@ -26,11 +26,20 @@ struct Attention {
 
   // x[N, L, D], context[N, S, D'] -> [N, L, D]
   Variable<T, 3> forward(const Variable<T, 3>& x, const Variable<T, 3>& context) const {
+    return observed(*this, to_out.forward(attend(x, context)));
+  }
+  // residual + forward(x, context)
+  Variable<T, 3> forward_add(const Variable<T, 3>& x, const Variable<T, 3>& context, Variable<T, 3> residual) const {
+    if (outputs_observed<T>()) return add(forward(x, context), std::move(residual));
+    return to_out.forward_add(attend(x, context), std::move(residual));
+  }
+  // Before the heads' results are mixed
+  Variable<T, 3> attend(const Variable<T, 3>& x, const Variable<T, 3>& context) const {
     Variable<T, 3> q = to_q.forward(x);              // [N, L, D]
     Variable<T, 3> k = to_k.forward(context);        // [N, S, D]
     const Variable<T, 3> v = to_v.forward(context);  // [N, S, D]
     observe_attention(*this, q, k, options);
-    return observed(*this, to_out.forward(attention(q, k, v, options)));
+    return attention(q, k, v, options);
   }
   template <class V>
   void visit(V&& v) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "inkling/autograd/fused_ops.hpp"
 #include "inkling/autograd/layer_ops.hpp"
 #include "inkling/autograd/math_ops.hpp"
 #include "inkling/nn/module.hpp"
@@ -34,16 +35,43 @@ struct Linear {
   Parameter<T, 2> weight;               // [Out, In]
   std::optional<Parameter<T, 1>> bias;  // [Out]
 
-  Linear(Index in, Index out, bool with_bias = true) : weight({out, in}, kernels::WeightUse::linear) {
+  // `use`: gated where half of the outputs are gates of the other half
+  Linear(Index in, Index out, bool with_bias = true, kernels::WeightUse use = kernels::WeightUse::linear)
+      : weight({out, in}, use) {
     if (with_bias) bias.emplace(Shape<1>{out});
   }
   template <std::size_t N>
   Variable<T, N> forward(const Variable<T, N>& x) const {
-    const Variable<T, 1> b = bias ? bias->variable() : Variable<T, 1>();
+    const Variable<T, 1> b = bias_or_none();
     if constexpr (Parameter<T, 2>::has_packed_form)
       if (weight.packed()) return observed(*this, linear(x, weight.packed_weight(), b));
     return observed(*this, linear(x, weight.variable(), b));
   }
+  // The three below are what they say, in one pass over memory where the weight is packed and nobody looks inside.
+  // residual + forward(x)
+  template <std::size_t N>
+  Variable<T, N> forward_add(const Variable<T, N>& x, Variable<T, N> residual) const {
+    if constexpr (Parameter<T, 2>::has_packed_form)
+      if (weight.packed() && !outputs_observed<T>())
+        return linear_add(x, weight.packed_weight(), bias_or_none(), std::move(residual));
+    return add(forward(x), std::move(residual));
+  }
+  // f(forward(x))
+  template <std::size_t N>
+  Variable<T, N> forward_activation(const Variable<T, N>& x, Activation f) const {
+    if constexpr (Parameter<T, 2>::has_packed_form)
+      if (weight.packed() && !outputs_observed<T>())
+        return linear_activation(x, weight.packed_weight(), bias_or_none(), f);
+    return activation(f, forward(x));
+  }
+  // geglu(forward(x)): [..., In] -> [..., Out/2]
+  template <std::size_t N>
+  Variable<T, N> forward_geglu(const Variable<T, N>& x) const {
+    if constexpr (Parameter<T, 2>::has_packed_form)
+      if (weight.packed() && !outputs_observed<T>()) return linear_geglu(x, weight.packed_weight(), bias_or_none());
+    return geglu(forward(x));
+  }
+  Variable<T, 1> bias_or_none() const { return bias ? bias->variable() : Variable<T, 1>(); }
   template <class V>
   void visit(V&& v) {
     v("weight", weight);
@@ -69,11 +97,25 @@ struct Conv2d {
     if (with_bias) bias.emplace(Shape<1>{out});
   }
   Variable<T, 4> forward(const Variable<T, 4>& x) const {
-    const Variable<T, 1> b = bias ? bias->variable() : Variable<T, 1>();
+    const Variable<T, 1> b = bias_or_none();
     if constexpr (Parameter<T, 4>::has_packed_form)
       if (weight.packed()) return observed(*this, conv2d(x, weight.packed_weight(), weight.shape(), b, options));
     return observed(*this, conv2d(x, weight.variable(), b, options));
   }
+  // residual + forward(x), and f(forward(x)); as those of Linear
+  Variable<T, 4> forward_add(const Variable<T, 4>& x, Variable<T, 4> residual) const {
+    if constexpr (Parameter<T, 4>::has_packed_form)
+      if (weight.packed() && !outputs_observed<T>())
+        return conv2d_add(x, weight.packed_weight(), weight.shape(), bias_or_none(), options, std::move(residual));
+    return add(std::move(residual), forward(x));
+  }
+  Variable<T, 4> forward_activation(const Variable<T, 4>& x, Activation f) const {
+    if constexpr (Parameter<T, 4>::has_packed_form)
+      if (weight.packed() && !outputs_observed<T>())
+        return conv2d_activation(x, weight.packed_weight(), weight.shape(), bias_or_none(), options, f);
+    return activation(f, forward(x));
+  }
+  Variable<T, 1> bias_or_none() const { return bias ? bias->variable() : Variable<T, 1>(); }
   template <class V>
   void visit(V&& v) {
     v("weight", weight);

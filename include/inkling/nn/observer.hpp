@@ -69,6 +69,13 @@ class Observation {
   Observer<T>* before_;
 };
 
+// Whether somebody looks at the outputs of modules. Then layers that could be computed in one are computed one after
+// another, for what is fused has no output between them.
+template <class T>
+bool outputs_observed() {
+  const Observer<T>* observer = Observer<T>::current();
+  return observer && observer->on_output;
+}
 // A module ends its forward with `return observed(*this, y)`. Without an observer that is one pointer test.
 template <class Module, class T, std::size_t N>
 Variable<T, N> observed(const Module& module, Variable<T, N> y) {

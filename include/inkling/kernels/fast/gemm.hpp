@@ -71,6 +71,18 @@ struct ColumnBias {
   }
 };
 
+// A bias, then a function of the whole: an activation without a pass over memory of its own. `function` works on rows of
+// the tile just written, in the first-level cache; nullptr: none.
+template <class T, class Bias>
+struct BiasThen {
+  Bias bias;
+  void (*function)(T* x, Index n);
+  template <class V>
+  V operator()(const V& x, Index m, Index n) const {
+    return bias(x, m, n);
+  }
+};
+
 // --- The product ----------------------------------------------------------------------------------------------------
 
 // How C is cut into tasks: `rows` x `columns` of them.
@@ -124,35 +136,36 @@ Ahead ahead_of(const Left& a, Index m, Index k, Index depth, Index part, Index p
   else return {};
 }
 
-// One tile from the registers' copy to C.
+// One tile from the registers' copy to C. `before`, laid out as C or nullptr, is what it is added to.
 template <class T, class Out, class Epilogue>
 INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m, Index n, const Out& out,
-                               const Index* offsets, bool add, bool last, const Epilogue& epilogue) {
+                               const Index* offsets, const T* before, bool last, const Epilogue& epilogue) {
   constexpr Index W = width<T>, C = Tile<T>::columns;
   if (columns == C && offsets[C - 1] - offsets[0] == C - 1) {  // whole rows, side by side: nothing more to ask
     for (Index i = 0; i < rows; ++i)
       for (Index j = 0; j < C; j += W) {
-        T* to = out.c + (m + i) * out.row_stride + offsets[0] + j;
+        const Index at = (m + i) * out.row_stride + offsets[0] + j;
         Vec<T> x = load(tile + i * C + j);
-        if (add) x = x + load(to);
+        if (before) x = x + load(before + at);
         if (last) x = epilogue(x, m + i, n + j);
-        store(to, x);
+        store(out.c + at, x);
       }
     return;
   }
   for (Index i = 0; i < rows; ++i) {
-    T* row = out.c + (m + i) * out.row_stride;
+    const Index row_at = (m + i) * out.row_stride;
+    T* row = out.c + row_at;
     const T* from = tile + i * Tile<T>::columns;
     for (Index j = 0; j < columns; j += W) {
       if (j + W <= columns && offsets[j + W - 1] == offsets[j] + W - 1) {
         Vec<T> x = load(from + j);
-        if (add) x = x + load(row + offsets[j]);
+        if (before) x = x + load(before + row_at + offsets[j]);
         if (last) x = epilogue(x, m + i, n + j);
         store(row + offsets[j], x);
       } else {
         for (Index e = j; e < std::min(j + W, columns); ++e) {
           T x = from[e];
-          if (add) x = x + row[offsets[e]];
+          if (before) x = x + before[row_at + offsets[e]];
           row[offsets[e]] = last ? epilogue(x, m + i, n + e) : x;
         }
       }
@@ -160,11 +173,30 @@ INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m
   }
 }
 
-// C (+)= A B, elementwise followed by the epilogue. K = 0 gives C = epilogue(0). T is what the panels are made of.
+// function(x, n) for what lies side by side of one row of C.
+template <class T, class Function>
+void apply_to_row(T* row, const Index* offsets, Index columns, const Function& function) {
+  for (Index j = 0, end = 0; j < columns; j = end) {
+    for (end = j + 1; end < columns && offsets[end] == offsets[end - 1] + 1;) ++end;
+    function(row + offsets[j], end - j);
+  }
+}
+
+// How many panels of columns must be made one right after another by the same thread: 1, or as many as Out says that
+// puts its tiles together by itself (fused.hpp).
+template <class Out>
+constexpr Index panels_together() {
+  if constexpr (requires { Out::together; }) return Out::together;
+  else return 1;
+}
+
+// C = start + A B, elementwise followed by the epilogue; K = 0 gives epilogue(start). `start` is laid out as C: a
+// residual; nullptr is zero; C itself (accumulate) is added to. T is what the panels are made of.
 template <class T, class Left, class Right, class Out, class Epilogue = NoEpilogue>
 void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& out, bool accumulate = false,
-          const Epilogue& epilogue = {}) {
+          const Epilogue& epilogue = {}, const Sum<T>* start = nullptr) {
   if (M == 0 || N == 0) return;
+  if (accumulate) start = out.c;
   constexpr Index R = Tile<T>::rows, C = Tile<T>::columns;
   constexpr Index block_bytes = 512 * 1024, most_columns = 8192;
   const KBlocks blocks = [&] {
@@ -172,20 +204,22 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
     else if constexpr (requires { b.blocks; }) return b.blocks;
     else return k_blocks(K, Tile<T>::depth * Arithmetic<T>::numbers, Arithmetic<T>::granule);
   }();
-  const Index row_panels = (M + R - 1) / R, column_panels = (N + C - 1) / C;
+  constexpr Index together = panels_together<Out>(), G = together * C;
+  const Index row_panels = (M + R - 1) / R, column_groups = (N + G - 1) / G;
   const Index panel_bytes = std::max<Index>(1, Tile<T>::right_units(blocks.step)) * static_cast<Index>(sizeof(T));
-  const Index most_panels = std::clamp<Index>(block_bytes / panel_bytes, 1, std::max<Index>(1, most_columns / C));
+  const Index most_groups =
+      std::clamp<Index>(block_bytes / (panel_bytes * together), 1, std::max<Index>(1, most_columns / G));
 
   // A thread is woken for 10^6 multiply-adds (about 10 microseconds), not for less.
   const double work = static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
   const Index threads = static_cast<Index>(std::clamp(work / 1e6, 1.0, static_cast<double>(num_threads())));
-  const GemmGrid grid = gemm_grid(row_panels, R, column_panels, C, most_panels, threads);
+  const GemmGrid grid = gemm_grid(row_panels, R, column_groups, G, most_groups, threads);
 
   const auto task = [&](Index t) {
     const Index tr = t % grid.rows, tc = t / grid.rows;
     const Index m_begin = row_panels * tr / grid.rows * R, m_end = std::min(M, row_panels * (tr + 1) / grid.rows * R);
-    const Index n_begin = column_panels * tc / grid.columns * C;
-    const Index n_count = std::min(N, column_panels * (tc + 1) / grid.columns * C) - n_begin;
+    const Index n_begin = column_groups * tc / grid.columns * G;
+    const Index n_count = std::min(N, column_groups * (tc + 1) / grid.columns * G) - n_begin;
     const Index panels = (n_count + C - 1) / C;
     T* a_scratch = workspace<T, 1>(Tile<T>::left_units);
     Index* offsets = workspace<Index, 0>(n_count);
@@ -194,18 +228,31 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
     for (Index block = 0; block < blocks.count; ++block) {
       const Index k = block * blocks.step, depth = std::min(blocks.step, K - k);
       const Index panel_units = Tile<T>::right_units(depth);
+      const Sum<T>* before = block > 0 ? out.c : start;
+      const bool last = block == blocks.count - 1;
       const T* b_panel = right_panels<T>(b, k, depth, n_begin, n_count, panels * panel_units);
       for (Index m = m_begin; m < m_end; m += R) {
         const Index rows = std::min(R, m_end - m);
         const T* a_panel = left_panel<T>(a, m, rows, k, depth, a_scratch);
         for (Index n = 0; n < n_count; n += C) {
-          const Index columns = std::min(C, n_count - n);
-          constexpr Index bytes = sizeof(Sum<T>);
-          const Ahead tile_of_c{out.c + m * out.row_stride + offsets[n], out.row_stride * bytes, C * bytes / 64};
-          multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_panel + n / C * panel_units, tile,
-                                        {tile_of_c, ahead_of(a, m + R, k, depth, n / C, panels)});
-          write_tile<Sum<T>>(tile, rows, columns, m, n_begin + n, out, offsets + n, accumulate || block > 0,
-                             block == blocks.count - 1, epilogue);
+          const T* b_tile = b_panel + n / C * panel_units;
+          if constexpr (together > 1) {
+            const Index columns = out.columns_at(n_begin + n);
+            multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile,
+                                          {out.ahead(m, n_begin + n), ahead_of(a, m + R, k, depth, n / C, panels)});
+            out.write(tile, rows, columns, m, n_begin + n, before != nullptr, last);
+          } else {
+            const Index columns = std::min(C, n_count - n);
+            constexpr Index bytes = sizeof(Sum<T>);
+            const Ahead tile_of_c{out.c + m * out.row_stride + offsets[n], out.row_stride * bytes, C * bytes / 64};
+            multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile,
+                                          {tile_of_c, ahead_of(a, m + R, k, depth, n / C, panels)});
+            write_tile<Sum<T>>(tile, rows, columns, m, n_begin + n, out, offsets + n, before, last, epilogue);
+            if constexpr (requires { epilogue.function; })
+              if (last && epilogue.function)
+                for (Index i = 0; i < rows; ++i)
+                  apply_to_row(out.c + (m + i) * out.row_stride, offsets + n, columns, epilogue.function);
+          }
         }
       }
     }

@@ -127,8 +127,10 @@ void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c, const Ahead
 template <class T, PanelOrder Order>
 void multiply_tile(Index rows, Index columns, Index depth, const T* a, const T* b, Sum<T>* c,
                    const AheadOfTile& ahead = {}) {
-  constexpr Index all = Tile<T>::rows, few = Tile<T>::rows / 2, W = width<Sum<T>>;
+  constexpr Index all = Tile<T>::rows, most = all * 3 / 4, few = all / 2, W = width<Sum<T>>;
   const Index vectors = (columns + W - 1) / W;
+  // 77 tokens are nine panels and five rows.
+  if (few < rows && rows <= most && vectors == 3) return multiply_panels<T, Order, most, 3>(depth, a, b, c, ahead);
   if (rows > few) {
     if (vectors == 3) return multiply_panels<T, Order, all, 3>(depth, a, b, c, ahead);
     if (vectors == 2) return multiply_panels<T, Order, all, 2>(depth, a, b, c, ahead);

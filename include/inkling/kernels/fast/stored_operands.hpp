@@ -19,7 +19,7 @@ struct RightWeight {
   StoredLayout<type> layout;
   KBlocks blocks = layout.blocks;
 
-  explicit RightWeight(const PackedWeight& w) : data(w.data()), layout(w.out(), w.depth(), WeightUse::linear) {}
+  explicit RightWeight(const PackedWeight& w) : data(w.data()), layout(w.out(), w.depth(), w.use()) {}
   const T* packed(Index n, Index k, Index) const
     requires(as_stored)
   {

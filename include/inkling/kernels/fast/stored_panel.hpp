@@ -17,8 +17,10 @@ namespace inkling::kernels {
 enum class WeightType { f32, f16, bf16, q8 };
 
 // Which side of the matrix product the weight is on: x W^T in a linear layer, W P (P: patches) in a convolution. It
-// decides how the panels lie, so a weight packed for one use is refused by the other.
-enum class WeightUse { linear, convolution };
+// decides how the panels lie, so a weight packed for one use is refused by the other. Gated: that of a linear layer
+// whose outputs are values and, in the second half, their gates (GEGLU); a panel of values is followed by that of their
+// gates, so that both are at hand when a tile is written.
+enum class WeightUse { linear, convolution, gated };
 
 namespace fast {
 
@@ -139,13 +141,20 @@ struct StoredLayout {
   using Panel = StoredPanel<type>;
   Index out, depth, lanes;
   KBlocks blocks;
+  bool gated;
 
   StoredLayout(Index out_, Index depth_, WeightUse use)
       : out(out_), depth(depth_),
-        lanes(use == WeightUse::linear ? Tile<float>::columns : Tile<float>::rows),
+        lanes(use == WeightUse::convolution ? Tile<float>::rows : Tile<float>::columns),
         blocks(k_blocks(depth_, Tile<float>::depth * Arithmetic<Unit<type, WeightUse::linear>>::numbers,
-                        Panel::granule)) {}
-  Index panels() const { return (out + lanes - 1) / lanes; }
+                        Panel::granule)),
+        gated(use == WeightUse::gated) {}
+  Index panels() const { return gated ? 2 * ((out / 2 + lanes - 1) / lanes) : (out + lanes - 1) / lanes; }
+  // The rows of the weight that panel p holds: from first_row(p) on, so many.
+  Index first_row(Index p) const { return gated ? p % 2 * (out / 2) + p / 2 * lanes : p * lanes; }
+  Index rows(Index p) const {
+    return std::min(lanes, gated ? out / 2 - p / 2 * lanes : out - p * lanes);
+  }
   Index block_depth(Index block) const { return std::min(blocks.step, depth - block * blocks.step); }
   // Where panel p of the block begins that holds step k.
   Index offset(Index k, Index p) const {

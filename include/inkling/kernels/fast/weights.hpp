@@ -29,24 +29,32 @@
 #pragma once
 #include "inkling/kernels/fast/conv.hpp"  // first
 
+#include "inkling/kernels/fast/linear.hpp"
 #include "inkling/kernels/fast/stored_operands.hpp"
 
 namespace inkling::kernels::fast {
 
-// Y [M, Out] = X [M, K] W^T + bias
+// What follows the product while its tiles are in the cache: f(start + product + bias), each of them only if there is one.
+struct PackedEpilogue {
+  const float* bias = nullptr;
+  void (*function)(float* x, Index n) = nullptr;
+  const float* start = nullptr;  // laid out as the result, which may be written over it
+};
+
+// Y [M, Out] = X [M, K] W^T, and the epilogue
 template <WeightType type>
-void packed_linear(Index M, const float* x, const PackedWeight& w, const float* bias, float* y) {
+void packed_linear(Index M, const float* x, const PackedWeight& w, const PackedEpilogue& e, float* y) {
   gemm<Unit<type, WeightUse::linear>>(M, w.out(), w.depth(), left_activations<type>(x, w.depth()),
                                       RightWeight<type>(w), MatrixOut<float>{y, w.out()}, false,
-                                      ColumnBias<float>{bias});
+                                      BiasThen<float, ColumnBias<float>>{{e.bias}, e.function}, e.start);
 }
-// Y = W P + bias, y [N, O, OH, OW]
+// Y = W P, and the epilogue; y [N, O, OH, OW]
 template <WeightType type>
-void packed_conv(const Patches<float>& P, const PackedWeight& w, const float* bias, float* y) {
+void packed_conv(const Patches<float>& P, const PackedWeight& w, const PackedEpilogue& e, float* y) {
   const Index O = w.out(), pixels = P.OH * P.OW;
   gemm<Unit<type, WeightUse::convolution>>(O, P.columns(), P.rows(), LeftWeight<type>(w), right_activations<type>(P),
                                            PixelsOut<float>{y, pixels, O * pixels, P.OW, P.OH, P.OW}, false,
-                                           RowBias<float>{bias});
+                                           BiasThen<float, RowBias<float>>{{e.bias}, e.function}, e.start);
 }
 
 // The filters of a packed weight of 3 x 3 convolutions, widened to float for winograd.hpp. Stored panels lie as it
@@ -70,15 +78,41 @@ inline winograd::Filters packed_filters(const PackedWeight& w) {
   };
 }
 
+// x [..., K], w [Out, K], start [..., Out] -> y [..., Out], which may be the same memory as start
+template <std::size_t N>
+void linear_into(const Tensor<float, N>& x, const PackedWeight& w, const PackedEpilogue& epilogue, Tensor<float, N>& y) {
+  with_weight_type(w.type(), [&](auto type) {
+    packed_linear<type>(row_count(x.shape()), x.data(), w, epilogue, y.data());
+  });
+}
+// x [N, C, H, W], w [O, C, KH, KW] = w_shape, start [N, O, OH, OW] -> y [N, O, OH, OW], which may be start's memory
+inline void conv2d_into(const Tensor<float, 4>& x, const PackedWeight& w, const Shape<4>& w_shape,
+                        const Conv2dOptions& o, const PackedEpilogue& epilogue, Tensor<float, 4>& y) {
+  // Products of bf16 are about twice as fast as those of floats, of 8-bit integers up to four times.
+  const double speed = w.type() == WeightType::q8 ? 4 : w.type() == WeightType::bf16 ? 2 : 1;
+  if (const auto p = winograd::problem(x.shape(), w_shape, y.shape(), o, speed)) {
+    winograd::convolve(*p, x.data(), packed_filters(w), false, epilogue.bias, y.data(), epilogue.start);
+    if (epilogue.function) {  // several slices of channels are added up first
+      const Index pieces = (y.size() + piece_size - 1) / piece_size;
+      parallel_for(pieces, 4 * piece_size, [&](Index i) {
+        epilogue.function(y.data() + i * piece_size, std::min(piece_size, y.size() - i * piece_size));
+      });
+    }
+    return;
+  }
+  const Patches<float> P = conv_patches(x, w_shape, y.shape(2), y.shape(3), o, 0);
+  with_weight_type(w.type(), [&](auto type) { packed_conv<type>(P, w, epilogue, y.data()); });
+}
+
 // x [..., K], w [Out, K], bias [Out] or nullptr -> y [..., Out]
 template <std::size_t N>
 Tensor<float, N> linear(const Tensor<float, N>& x, const PackedWeight& w, const Tensor<float, 1>* bias) {
+  if (w.use() == WeightUse::gated)  // its panels are not in the order of y: fused.hpp has the product that wants them
+    return linear(x, unpacked(w, Shape<2>{w.out(), w.depth()}, WeightUse::linear, "linear"), bias);
   require_use(w, WeightUse::linear, "linear");
   Tensor<float, N> y(linear_output_shape(x.shape(), Shape<2>{w.out(), w.depth()}), uninitialized);
   require_vector(bias, w.out(), "linear bias");
-  with_weight_type(w.type(), [&](auto type) {
-    packed_linear<type>(row_count(x.shape()), x.data(), w, bias ? bias->data() : nullptr, y.data());
-  });
+  linear_into(x, w, {bias ? bias->data() : nullptr}, y);
   return y;
 }
 
@@ -90,14 +124,7 @@ inline Tensor<float, 4> conv2d(const Tensor<float, 4>& x, const PackedWeight& w,
   require_packed_shape(w, w_shape, WeightUse::convolution, "conv2d");
   Tensor<float, 4> y(conv2d_output_shape(x.shape(), w_shape, o), uninitialized);
   require_vector(bias, w_shape[0], "conv2d bias");
-  // Products of bf16 are about twice as fast as those of floats, of 8-bit integers up to four times.
-  const double speed = w.type() == WeightType::q8 ? 4 : w.type() == WeightType::bf16 ? 2 : 1;
-  if (const auto p = winograd::problem(x.shape(), w_shape, y.shape(), o, speed)) {
-    winograd::convolve(*p, x.data(), packed_filters(w), false, bias ? bias->data() : nullptr, y.data());
-    return y;
-  }
-  const Patches<float> P = conv_patches(x, w_shape, y.shape(2), y.shape(3), o, 0);
-  with_weight_type(w.type(), [&](auto type) { packed_conv<type>(P, w, bias ? bias->data() : nullptr, y.data()); });
+  conv2d_into(x, w, w_shape, o, {bias ? bias->data() : nullptr}, y);
   return y;
 }
 

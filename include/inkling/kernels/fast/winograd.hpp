@@ -273,10 +273,10 @@ void weight_panel(const Problem& p, const Filters& filters, bool turned, Index o
 
 // --- Products -------------------------------------------------------------------------------------------------------
 
-// One panel of outputs o.. of all tiles of the block: M = U V, Y = A^T M A
+// One panel of outputs o.. of all tiles of the block: M = U V, Y = A^T M A + bias + `before`, laid out as y
 template <ComputeType type>
-void output_panel(const Problem& p, const Block& block, const float* u, Index o, const float* bias, bool add,
-                         float* y) {
+void output_panel(const Problem& p, const Block& block, const float* u, Index o, const float* bias,
+                  const float* before, float* y) {
   constexpr Index R = panel_rows, tile_size = R * panel_columns;
   const Index rows = std::min(R, p.O - o), panels = block.panels(), plane = p.OH * p.OW;
   float* m = workspace<float, 6>(panels * points * tile_size);
@@ -298,17 +298,21 @@ void output_panel(const Problem& p, const Block& block, const float* u, Index o,
                          if (q >= count) return;
                          const Quad& quad = block.tiles[static_cast<std::size_t>(q)];
                          if (line >= quad.lines || offset >= quad.pixels) return;
-                         float* to = y + (o + i) * plane + quad.y + line * p.OW + offset;
-                         if (quad.pixels == quad_pixels || quads == 1) store(to, x + (add ? load(to) : shift));
-                         else store_part<float>(to, x + (add ? load_part(to, quad.pixels) : shift), quad.pixels);
+                         const Index at = (o + i) * plane + quad.y + line * p.OW + offset;
+                         if (quad.pixels == quad_pixels || quads == 1)
+                           store(y + at, before ? x + shift + load(before + at) : x + shift);
+                         else
+                           store_part<float>(y + at,
+                                             before ? x + shift + load_part(before + at, quad.pixels) : x + shift,
+                                             quad.pixels);
                        });
   }
 }
 
-// y = the convolution of x with the filters, + bias [O] (or nullptr)
+// y = the convolution of x with the filters, + bias [O] (or nullptr), + start (or nullptr), laid out as y or y itself
 template <ComputeType type = ComputeType::f32>
 void convolve(const Problem& p, const float* x, const Filters& filters, bool turned, const float* bias,
-                     float* y) {
+              float* y, const float* start = nullptr) {
   if (p.all_quads() == 0 || p.O == 0) return;
   constexpr Index bytes = sizeof(float);
   const Index all = p.all_quads(), all_panels = (all + panel_quads - 1) / panel_quads;
@@ -344,7 +348,7 @@ void convolve(const Problem& p, const float* x, const Filters& filters, bool tur
       const auto outputs = [&](Index r) {
         float* u = kept_u ? kept_u + r * u_size : workspace<float, 5>(u_size);
         if (!kept_u) weight_panel<type>(p, filters, turned, r * panel_rows, c, block.channels, u);
-        output_panel<type>(p, block, u, r * panel_rows, bias, c > 0, y);
+        output_panel<type>(p, block, u, r * panel_rows, c > 0 ? nullptr : bias, c > 0 ? y : start, y);
       };
       parallel_for_dynamic(output_panels, outputs);
     }

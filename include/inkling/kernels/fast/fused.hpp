@@ -1,0 +1,172 @@
+// Layers with packed weights and what follows them in one pass: a residual, an activation, the gate of GEGLU.
+// The formulas stand in kernels/reference/fused.hpp.
+//
+//   residual     the product is not started from zero but from what it is added to, so nothing is left to do
+//   activation   applied to each row of a tile just written, in the first-level cache
+//   GEGLU        panels of values and of their gates alternate (WeightUse::gated): the tile of values waits in the
+//                first-level cache for that of the gates, and only the result [M, D] is written, not [M, 2 D]
+//
+// TABLE
+#pragma once
+#include "inkling/kernels/fast/weights.hpp"  // first
+
+#include "inkling/kernels/fast/activation.hpp"
+#include "inkling/kernels/fast/binary.hpp"
+
+namespace inkling::kernels::fast {
+
+// x[0..n) = f(x[0..n)), by a pointer: so the product is compiled once and not for every function.
+using RowFunction = void (*)(float* x, Index n);
+inline RowFunction row_function(Activation kind) {
+  RowFunction found = nullptr;
+  functions::with_function(kind, [&]<class F>(F) {
+    found = [](float* x, Index n) { map(n, x, [](const Vec<float>& v) { return F::y(v); }, x); };
+  });
+  return found;
+}
+
+// Where the product with a gated weight goes. Its columns count panels: 48 of values, 48 of their gates, and so on.
+struct GatedOut {
+  static constexpr Index together = 2;
+  static constexpr Index C = Tile<float>::columns;
+  float* c;           // partial sums [M, row_stride] where K comes in several blocks
+  Index row_stride;
+  float* y;           // [M, D]
+  Index D;
+  const float* bias;  // [2 D] or nullptr
+
+  void columns(Index, Index, Index*) const {}
+  Index first(Index n) const { return n / (2 * C) * C; }  // value n, or the gate that belongs to it
+  Index columns_at(Index n) const { return std::min(C, D - first(n)); }
+  Ahead ahead(Index m, Index n) const { return {y + m * D + first(n), D * 4, C * 4 / 64}; }
+
+  void write(float* tile, Index rows, Index count, Index m, Index n, bool add, bool last) const {
+    const bool gate = n / C % 2 != 0;
+    float* values = workspace<float, 9>(Tile<float>::rows * C);
+    const float* b = bias ? bias + first(n) + (gate ? D : 0) : nullptr;
+    for (Index i = 0; i < rows; ++i) {
+      float *sum = tile + i * C, *value = values + i * C, *partial = c + (m + i) * row_stride + n;
+      const auto plus = [](const Vec<float>& u, const Vec<float>& v) { return u + v; };
+      if (add) map(count, sum, plus, sum, partial);
+      if (!last) {
+        copy_row(sum, count, partial);
+        continue;
+      }
+      if (!gate) {
+        if (b) map(count, value, plus, sum, b);
+        else copy_row(sum, count, value);
+        continue;
+      }
+      // y = a gelu(g): Shazeer 2020, "GLU Variants Improve Transformer", eq. 5
+      float* to = y + (m + i) * D + first(n);
+      if (b) map(count, sum, plus, sum, b);
+      map(count, to, [](const Vec<float>& a, const Vec<float>& g) { return a * functions::Gelu::y(g); }, value, sum);
+    }
+  }
+};
+
+// Y = (X W_v^T + b_v) gelu(X W_g^T + b_g)
+template <WeightType type>
+void packed_geglu(Index M, const float* x, const PackedWeight& w, const float* bias, float* y) {
+  using T = Unit<type, WeightUse::gated>;
+  const RightWeight<type> right(w);
+  const Index N = right.layout.panels() * GatedOut::C;
+  Tensor<float, 1> partial(Shape<1>{right.blocks.count > 1 ? M * N : 0}, uninitialized);
+  gemm<T>(M, N, w.depth(), left_activations<type>(x, w.depth()), right,
+          GatedOut{partial.data(), N, y, w.out() / 2, bias});
+}
+
+// --- Linear layers --------------------------------------------------------------------------------------------------
+
+// x [..., K], w [Out, K], bias [Out] or nullptr, residual [..., Out] -> residual + x w^T + bias; written over the
+// residual where it is given away
+template <std::size_t N>
+Tensor<float, N> linear_add(const Tensor<float, N>& x, const PackedWeight& w, const Tensor<float, 1>* bias,
+                            Tensor<float, N>&& residual) {
+  require_use(w, WeightUse::linear, "linear_add");
+  require_shape(residual.shape(), linear_output_shape(x.shape(), Shape<2>{w.out(), w.depth()}, "linear_add"),
+                "linear_add residual");
+  require_vector(bias, w.out(), "linear_add bias");
+  if (w.use() == WeightUse::gated)
+    accumulate(residual, linear(x, w, bias));
+  else
+    linear_into(x, w, {bias ? bias->data() : nullptr, nullptr, residual.data()}, residual);
+  return std::move(residual);
+}
+template <std::size_t N>
+Tensor<float, N> linear_add(const Tensor<float, N>& x, const PackedWeight& w, const Tensor<float, 1>* bias,
+                            const Tensor<float, N>& residual) {
+  if (w.use() == WeightUse::gated) return linear_add(x, w, bias, Tensor<float, N>(residual));
+  require_use(w, WeightUse::linear, "linear_add");
+  Tensor<float, N> y(linear_output_shape(x.shape(), Shape<2>{w.out(), w.depth()}, "linear_add"), uninitialized);
+  require_shape(residual.shape(), y.shape(), "linear_add residual");
+  require_vector(bias, w.out(), "linear_add bias");
+  linear_into(x, w, {bias ? bias->data() : nullptr, nullptr, residual.data()}, y);
+  return y;
+}
+
+// x [..., K], w [Out, K], bias [Out] or nullptr -> f(x w^T + bias) [..., Out]
+template <std::size_t N>
+Tensor<float, N> linear_activation(const Tensor<float, N>& x, const PackedWeight& w, const Tensor<float, 1>* bias,
+                                   Activation kind) {
+  require_use(w, WeightUse::linear, "linear_activation");
+  if (w.use() == WeightUse::gated) return activation(kind, linear(x, w, bias));
+  Tensor<float, N> y(linear_output_shape(x.shape(), Shape<2>{w.out(), w.depth()}, "linear_activation"), uninitialized);
+  require_vector(bias, w.out(), "linear_activation bias");
+  linear_into(x, w, {bias ? bias->data() : nullptr, row_function(kind)}, y);
+  return y;
+}
+
+// x [..., K], w [2 D, K], bias [2 D] or nullptr; (a, g) = x w^T + bias -> a gelu(g) [..., D]
+template <std::size_t N>
+Tensor<float, N> linear_geglu(const Tensor<float, N>& x, const PackedWeight& w, const Tensor<float, 1>* bias) {
+  require_use(w, WeightUse::linear, "linear_geglu");
+  if (w.use() != WeightUse::gated) return geglu(linear(x, w, bias));
+  Tensor<float, N> y(geglu_output_shape(linear_output_shape(x.shape(), Shape<2>{w.out(), w.depth()}, "linear_geglu")),
+                     uninitialized);
+  require_vector(bias, w.out(), "linear_geglu bias");
+  with_weight_type(w.type(), [&](auto type) {
+    packed_geglu<type>(row_count(x.shape()), x.data(), w, bias ? bias->data() : nullptr, y.data());
+  });
+  return y;
+}
+
+// --- Convolutions ---------------------------------------------------------------------------------------------------
+
+// x [N, C, H, W], w [O, C/G, KH, KW] = w_shape, bias [O] or nullptr, residual [N, O, OH, OW] -> residual + conv2d(x),
+// written over the residual where it is given away
+inline Tensor<float, 4> conv2d_add(const Tensor<float, 4>& x, const PackedWeight& w, const Shape<4>& w_shape,
+                                   const Tensor<float, 1>* bias, const Conv2dOptions& o, Tensor<float, 4>&& residual) {
+  require_packed_shape(w, w_shape, WeightUse::convolution, "conv2d_add");
+  require_shape(residual.shape(), conv2d_output_shape(x.shape(), w_shape, o, "conv2d_add"), "conv2d_add residual");
+  require_vector(bias, w_shape[0], "conv2d_add bias");
+  if (o.groups != 1)
+    accumulate(residual, conv2d(x, w, w_shape, bias, o));
+  else
+    conv2d_into(x, w, w_shape, o, {bias ? bias->data() : nullptr, nullptr, residual.data()}, residual);
+  return std::move(residual);
+}
+inline Tensor<float, 4> conv2d_add(const Tensor<float, 4>& x, const PackedWeight& w, const Shape<4>& w_shape,
+                                   const Tensor<float, 1>* bias, const Conv2dOptions& o,
+                                   const Tensor<float, 4>& residual) {
+  if (o.groups != 1) return conv2d_add(x, w, w_shape, bias, o, Tensor<float, 4>(residual));
+  require_packed_shape(w, w_shape, WeightUse::convolution, "conv2d_add");
+  Tensor<float, 4> y(conv2d_output_shape(x.shape(), w_shape, o, "conv2d_add"), uninitialized);
+  require_shape(residual.shape(), y.shape(), "conv2d_add residual");
+  require_vector(bias, w_shape[0], "conv2d_add bias");
+  conv2d_into(x, w, w_shape, o, {bias ? bias->data() : nullptr, nullptr, residual.data()}, y);
+  return y;
+}
+
+// x [N, C, H, W], w [O, C/G, KH, KW] = w_shape, bias [O] or nullptr -> f(conv2d(x)) [N, O, OH, OW]
+inline Tensor<float, 4> conv2d_activation(const Tensor<float, 4>& x, const PackedWeight& w, const Shape<4>& w_shape,
+                                          const Tensor<float, 1>* bias, const Conv2dOptions& o, Activation kind) {
+  if (o.groups != 1) return activation(kind, conv2d(x, w, w_shape, bias, o));
+  require_packed_shape(w, w_shape, WeightUse::convolution, "conv2d_activation");
+  Tensor<float, 4> y(conv2d_output_shape(x.shape(), w_shape, o, "conv2d_activation"), uninitialized);
+  require_vector(bias, w_shape[0], "conv2d_activation bias");
+  conv2d_into(x, w, w_shape, o, {bias ? bias->data() : nullptr, row_function(kind)}, y);
+  return y;
+}
+
+}  // namespace inkling::kernels::fast
