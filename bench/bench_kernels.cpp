@@ -43,9 +43,11 @@ void add_forward(const std::string& where, const Work& w, const std::vector<Weig
     for (const WeightType type : types)
       add(name + " " + to_string(type), w.flops(), roof_of(type), type,
           w.bytes(type == WeightType::f32 ? 4 : type == WeightType::q8 ? 1 + 2.0 / 64 : 2));
-  else if (w.kind == Kind::attention)
+  else if (w.kind == Kind::attention) {
     add(name, w.flops(), Peaks::measured().f32, {}, w.bytes());
-  else
+    if (std::find(types.begin(), types.end(), WeightType::bf16) != types.end())
+      add(name + " bf16", w.flops(), roof_of(WeightType::bf16), WeightType::bf16, w.bytes());
+  } else
     add(name, w.bytes(), Peaks::copy(w.bytes()), {}, w.bytes());
 }
 void add_backward(const std::string& where, const Work& w) {

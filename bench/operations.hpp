@@ -111,8 +111,9 @@ inline std::function<void()> forward_call(const Work& w, std::optional<WeightTyp
     case Kind::attention: {
       kernels::AttentionOptions o;
       o.heads = d;
-      return without_gradient([o, q = input(Shape<3>{a, b, d * e}), k = input(Shape<3>{a, c, d * e})] {
-        return attention(q, k, k, o);
+      const bool bf16 = type == WeightType::bf16 || type == WeightType::q8;  // as after layers with such weights
+      return without_gradient([o, bf16, q = input(Shape<3>{a, b, d * e}), k = input(Shape<3>{a, c, d * e})] {
+        return bf16 ? attention_bf16(q, k, k, o) : attention(q, k, k, o);
       });
     }
     case Kind::silu: return without_gradient([x = input(Shape<4>{a, b, c, c})] { return silu(x); });

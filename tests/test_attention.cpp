@@ -9,6 +9,7 @@
 
 #include "inkling/kernels/fast/softmax.hpp"
 #include "inkling/kernels/reference/attention_bf16.hpp"
+#include "inkling/nn/attention.hpp"
 
 using namespace inkling;
 using namespace inkling::kernels;
@@ -346,5 +347,28 @@ TEST_CASE("attention with bfloat16: the same bytes with 1, 2 and 3 threads") {
     const auto one = all(1);
     CHECK(all(2) == one);
     CHECK(all(3) == one);
+  }
+}
+
+TEST_CASE("attention multiplies in the type of the weights around it") {
+  const NoGrad no_grad;
+  Generator generator(3);
+  const Variable<float, 3> x(generator.randn<float>(Shape<3>{2, 9, 32}));
+  const Variable<float, 3> words(generator.randn<float>(Shape<3>{2, 5, 24}));
+  for (const auto type : {WeightType::f32, WeightType::f16, WeightType::bf16, WeightType::q8}) {
+    CAPTURE(to_string(type));
+    Attention<float> layer(32, 24, 4);
+    initialize(layer, generator);
+    pack_parameters(layer, type);
+    const auto q = layer.to_q.forward(x), k = layer.to_k.forward(words), v = layer.to_v.forward(words);
+    const auto exact = layer.to_out.forward(inkling::attention(q, k, v, layer.options));
+    const auto rounded = layer.to_out.forward(inkling::attention_bf16(q, k, v, layer.options));
+    const auto y = layer.forward(x, words);
+    const auto same_as = [&](const auto& other) {
+      return std::equal(y.value().begin(), y.value().end(), other.value().begin());
+    };
+    const bool bf16 = type == WeightType::bf16 || type == WeightType::q8;
+    CHECK(same_as(bf16 ? rounded : exact));
+    CHECK(!same_as(bf16 ? exact : rounded));
   }
 }

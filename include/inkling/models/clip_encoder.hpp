@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "inkling/nn/layers.hpp"
+#include "inkling/nn/attention.hpp"
 
 namespace inkling {
 
@@ -41,7 +41,7 @@ struct ClipAttention {
   Variable<T, 3> attend(const Variable<T, 3>& x) const {
     Variable<T, 3> q = q_proj.forward(x), k = k_proj.forward(x), v = v_proj.forward(x);
     observe_attention(*this, q, k, options);
-    return attention(q, k, v, options);
+    return attention_after(q_proj, q, k, v, options);
   }
   template <class V>
   void visit(V&& v) {

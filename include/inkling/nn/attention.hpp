@@ -4,6 +4,18 @@
 
 namespace inkling {
 
+// Attention in the arithmetic of the layer that made its operands: where weights are stored in bfloat16 or 8 bits, its
+// products are of bfloat16 too.
+template <class T>
+Variable<T, 3> attention_after(const Linear<T>& layer, const Variable<T, 3>& q, const Variable<T, 3>& k,
+                               const Variable<T, 3>& v, const kernels::AttentionOptions& options) {
+  if constexpr (Parameter<T, 2>::has_packed_form)
+    if (const auto& w = layer.weight.packed_weight(); layer.weight.packed())
+      if (w.type() == kernels::WeightType::bf16 || w.type() == kernels::WeightType::q8)
+        return attention_bf16(q, k, v, options);
+  return attention(q, k, v, options);
+}
+
 // Every token of x asks (query), every token of the context answers (key, value):
 //   y = softmax(Q K^T / sqrt(d)) V,   Q = x W_q,  K = context W_k,  V = context W_v,   heads side by side in D
 // With context = x it is self-attention; with the words of a prompt as context, cross-attention.
@@ -39,7 +51,7 @@ struct Attention {
     Variable<T, 3> k = to_k.forward(context);        // [N, S, D]
     const Variable<T, 3> v = to_v.forward(context);  // [N, S, D]
     observe_attention(*this, q, k, options);
-    return attention(q, k, v, options);
+    return attention_after(to_q, q, k, v, options);
   }
   template <class V>
   void visit(V&& v) {

@@ -6,19 +6,30 @@
 // the maximum m and the sum l over the keys seen so far,
 //   m' = max(m, max_j s_j),   l' = l e^(m - m') + sum_j e^(s_j - m'),   y' = y e^(m - m') + sum_j e^(s_j - m') v_j
 // and y / l at the end. m need not be the maximum, only near enough to it that nothing overflows: so it is looked for
-// in the first block of keys and afterwards only when a sum grows past 2^24. The scores of one pair of blocks stay in
-// the first-level cache.
+// among the first 8 keys and afterwards only when a sum grows past 2^60. Then scores need not be seen twice: a tile of
+// sums begins with -m, and becomes weights before it leaves its registers (attention_softmax.hpp).
 //
 // One self-attention of Stable Diffusion 1.5, 8 heads x 4096 queries x 4096 keys x 40, on one thread (AMD Zen 4,
-// AVX-512: at most 118 GFLOP/s; g++ 12 -O3 -march=native; the fastest of several runs by processor time; products
-// counted, not the 134 million exponentials; the machine was busy, which costs versions that read more memory most):
+// AVX-512: at most 118 GFLOP/s, 235 with products of bfloat16; g++ 12 -O3 -march=native; the fastest of several runs by
+// processor time; products counted, not the 134 million exponentials; the machine was busy, which costs versions that
+// read more memory most):
 //                                                                                       ms   GFLOP/s   of the peak
 //   two GEMMs of 128 queries x 512 keys, xsimd's exp, maximum and sum row by row        371        58          49 %
 //   lanes are queries: nothing packed, nothing summed across lanes; own exponential     294        73          62 %
 //   4 blocks of queries share a block of keys copied side by side                       253        85          72 %
 //   8 blocks share it                                                                   242        89          75 %
-//   keys and values put side by side once per head instead                              227        94          80 %
-// Tried and dropped: a longer or shorter block of keys, an unrolled loop over k, asking for the next keys ahead.
+//   keys and values put side by side once per head instead                              223        96          82 %
+//   scores become weights in registers                                                  218        98          84 %
+//   products of bfloat16 (attention_bf16.hpp)                                           120       179          76 %
+//   exponentials of 13 bits for them                                                    116       185          79 %
+//   twice as many keys in a block of them, which are half as large                      115       187          80 %
+// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 84 and 79 %, 256^2 x 160 88 and 81 %, 4096 x 77 x 40 65 and
+// 52 % (a quarter of the time waits for queries), 4096^2 x 512 with one head 83 and 83 %.
+// What is left: the products alone would take 182 ms. A store of 64 bytes takes 1.5 multiply-adds' time away from them,
+// an exponential with its store 8 (rounding, subtraction and sum 1/4 each, the scaling by 2^n a whole one): 203 ms, 103
+// with bfloat16, if nothing ever waited for memory.
+// Tried and dropped: a longer or shorter block of keys, an unrolled loop over k, asking for the next keys ahead; for
+// few keys all heads of the same queries in a row, with and without asking for the next head's ahead.
 #pragma once
 #include "inkling/kernels/fast/attention_softmax.hpp"  // first
 
@@ -28,7 +39,9 @@ namespace inkling::kernels::fast {
 
 namespace attention_detail {
 
-inline constexpr Index key_block = 96;
+// So many keys at a time that their weights, 3 registers each, fill half of the first-level cache.
+template <class Unit>
+inline constexpr Index key_block = 96 * Arithmetic<Unit>::numbers;
 
 // Up to 8 blocks of queries share the keys, but not so many that threads run out of work, nor that their q and y take
 // more than the second-level cache. A block's own arithmetic is the same in any company.
@@ -49,11 +62,12 @@ QueryGroups query_groups(const AttentionSizes& z) {
 template <class T, class Unit>
 void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, Index y_stride, T* lse) {
   constexpr Index most_lanes = most_vectors * width<T>, numbers = Arithmetic<Unit>::numbers;
+  constexpr Index most_keys = key_block<Unit>;
   const Index d = head.width, dv = head.value_width, units = (d + numbers - 1) / numbers;
-  T* s = workspace<T, 3>((2 * key_block + d) * most_lanes + blocks * (dv + 2) * most_lanes);
-  T *scratch = s + key_block * most_lanes, *states = scratch + std::max(key_block, d) * most_lanes;
-  Unit* p = workspace<Unit, 8>((key_block / numbers + blocks * units) * most_lanes);
-  Unit* queries = p + key_block / numbers * most_lanes;
+  T* s = workspace<T, 3>((2 * most_keys + d) * most_lanes + blocks * (dv + 2) * most_lanes);
+  T *scratch = s + most_keys * most_lanes, *states = scratch + std::max(most_keys, d) * most_lanes;
+  Unit* p = workspace<Unit, 8>((most_keys / numbers + blocks * units) * most_lanes);
+  Unit* queries = p + most_keys / numbers * most_lanes;
   const auto block = [&](Index b) { return query_block<T>(head.queries, first_block + b); };
   const auto softmax = [&](Index b) {
     T* m = states + b * (dv + 2) * most_lanes;
@@ -67,12 +81,12 @@ void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, In
   }
   const QueryBlock last = block(blocks - 1);
   const Index visible = head.visible_keys(last.begin + last.rows);
-  for (Index j0 = 0; j0 < visible; j0 += key_block) {
+  for (Index j0 = 0; j0 < visible; j0 += most_keys) {
     const Left<Unit> k{head.k + j0 * head.k_stride, head.k_stride, 1};
     const Left<Unit> v{head.v + j0 / numbers * head.v_stride, 1, head.v_stride};
     for (Index b = 0; b < blocks; ++b) {
       const QueryBlock i = block(b);
-      const Index columns = std::min(key_block, head.visible_keys(i.begin + i.rows) - j0), lanes = i.lanes;
+      const Index columns = std::min(most_keys, head.visible_keys(i.begin + i.rows) - j0), lanes = i.lanes;
       if (columns <= 0) continue;
       const Unit* q = queries + b * units * most_lanes;
       RunningSoftmax<Unit> state = softmax(b);
@@ -82,18 +96,18 @@ void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, In
       };
       with_vectors(i.vectors, [&]<Index V>(std::integral_constant<Index, V>) {
         Index done = 0;
-        if (!head.mask) {
-          if (j0 == 0) {
-            done = std::min(columns, most_rows);
-            scores(done);
-            state.template new_maximum<V>(done, s, p, true, dv);
-          }
-          if (done == columns || state.template keep_maximum<V>(head, i, j0, done, columns, k, q, units, p, scratch)) return;
+        if (!head.mask && j0 == 0) {
+          done = std::min(columns, most_rows);
+          scores(done);
+          state.template new_maximum<V>(done, s, p, true, dv);
+          if (done == columns) return;
         }
+        if (!head.mask && state.template keep_maximum<V>(head, i, j0, done, columns, k, q, units, p, scratch)) return;
         scores(columns);
         state.template new_maximum<V>(columns, s, p, j0 == 0, dv);
       });
-      multiply_to<Unit>(dv, i.vectors, (columns + numbers - 1) / numbers, v, p, lanes, Stored<T>{state.y, lanes, j0 > 0});
+      multiply_to<Unit>(dv, i.vectors, (columns + numbers - 1) / numbers, v, p, lanes,
+                        Stored<T>{state.y, lanes, j0 > 0});
     }
   }
   for (Index b = 0; b < blocks; ++b) {

@@ -41,7 +41,8 @@ struct Weights {
 
  private:
   template <std::size_t V, std::size_t... I, std::size_t... v, class Stores>
-  INKLING_INLINE void finish(const Vec<T>* sum, std::index_sequence<I...>, std::index_sequence<v...>, Stores all) const {
+  INKLING_INLINE void finish(const Vec<T>* sum, std::index_sequence<I...>, std::index_sequence<v...>,
+                             Stores all) const {
     const Vec<T> p[] = {weight<Unit>(sum[I])...};
     Vec<T> total[] = {load(l + static_cast<Index>(v) * width<T>)...};
     ((total[I % V] = total[I % V] + p[I]), ...);
@@ -64,7 +65,6 @@ struct RunningSoftmax {
                     const Unit* q, Index units, Unit* p, T* scratch) {
     constexpr Index numbers = Arithmetic<Unit>::numbers, W = width<T>;
     alignas(64) T first[V * W], sum[V * W];
-    const Vec<T> nothing(-std::numeric_limits<T>::infinity());
     for (Index v = 0; v < V; ++v) {
       store(first + v * W, shift(load(m + v * W)));
       store(sum + v * W, Vec<T>(T(0)));
@@ -90,7 +90,8 @@ struct RunningSoftmax {
     return fits;
   }
 
-  // The same from scores s [columns, lanes] with a new maximum m' = max(m, max s):  l and y are multiplied by 2^(m - m').
+  // The same from scores s [columns, lanes] with a new maximum m' = max(m, max s), rounded up to a whole number: then
+  // l and y are multiplied by a power of two, 2^(m - m'), and weights round to the same bfloat16 whatever m is.
   template <Index V>
   void new_maximum(Index columns, const T* s, Unit* p, bool first, Index value_width) {
     new_maximum(columns, s, p, first, value_width, std::make_index_sequence<static_cast<std::size_t>(V)>{});
@@ -99,17 +100,19 @@ struct RunningSoftmax {
  private:
   static constexpr T most = static_cast<T>(std::uint64_t{1} << 60);
 
-  static Vec<T> shift(const Vec<T>& maximum) {
+  static Vec<T> shift(const Vec<T>& top) {
     const Vec<T> nothing(-std::numeric_limits<T>::infinity()), zero(T(0));
-    return select_if<Vec<T>>(maximum > nothing, zero - maximum, zero);  // 0 where no key has been visible yet
+    return select_if<Vec<T>>(top > nothing, zero - top, zero);  // 0 where no key has been visible yet
   }
   static bool below(const Vec<T>& x, T limit) {  // false for NaN
     if constexpr (width<T> == 1) return x < limit;
     else return all(x < Vec<T>(limit));
   }
+  static void multiply_by(const Vec<T>& factor, T* x) { store(x, load(x) * factor); }
   template <std::size_t... v>
-  void new_maximum(Index columns, const T* s, Unit* p, bool first, Index value_width, std::index_sequence<v...> all) {
-    constexpr Index V = static_cast<Index>(sizeof...(v)), W = width<T>, step = V * W, numbers = Arithmetic<Unit>::numbers;
+  void new_maximum(Index columns, const T* s, Unit* p, bool first, Index value_width, std::index_sequence<v...>) {
+    constexpr Index V = static_cast<Index>(sizeof...(v)), W = width<T>, step = V * W;
+    constexpr Index numbers = Arithmetic<Unit>::numbers;
     const Vec<T> nothing(-std::numeric_limits<T>::infinity()), zero(T(0));
     Vec<T> top[] = {(first ? nothing : load(m + static_cast<Index>(v) * W))...};
     for (Index j = 0; j < columns; ++j)
@@ -119,9 +122,9 @@ struct RunningSoftmax {
     const Vec<T> minus[] = {shift(top[v])...};
     if (!first) {
       const Vec<T> fade[] = {power_of_two<T>(load(m + static_cast<Index>(v) * W) + minus[v])...};
-      (store(l + static_cast<Index>(v) * W, load(l + static_cast<Index>(v) * W) * fade[v]), ...);
+      (multiply_by(fade[v], l + static_cast<Index>(v) * W), ...);
       for (Index c = 0; c < value_width; ++c)
-        (store(y + c * step + static_cast<Index>(v) * W, load(y + c * step + static_cast<Index>(v) * W) * fade[v]), ...);
+        (multiply_by(fade[v], y + c * step + static_cast<Index>(v) * W), ...);
     }
     (store(m + static_cast<Index>(v) * W, top[v]), ...);
     Vec<T> sum[] = {(void(v), zero)...};
@@ -141,7 +144,6 @@ struct RunningSoftmax {
     }
     if (first) (store(l + static_cast<Index>(v) * W, sum[v]), ...);
     else (store(l + static_cast<Index>(v) * W, load(l + static_cast<Index>(v) * W) + sum[v]), ...);
-    (void)all;
   }
 };
 

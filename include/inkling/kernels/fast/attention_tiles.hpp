@@ -22,8 +22,8 @@ namespace inkling::kernels::fast::attention_detail {
 // 8 x 3 sums, 3 registers of `right` and 1 number of `left` fit into 32 registers; 4 x 3 into 16.
 inline constexpr Index most_rows = vector_registers == 32 ? 8 : 4, most_vectors = 3;
 
-// left[i, k] lies at p[i * row + k * step]. Units are what one multiply-add takes: numbers, or pairs of bfloat16, neighbours
-// along k (microkernel.hpp).
+// left[i, k] lies at p[i * row + k * step]. Units are what one multiply-add takes: numbers, or pairs of bfloat16 that
+// are neighbours along k (microkernel.hpp).
 template <class Unit>
 struct Left {
   const Unit* p;
@@ -102,7 +102,8 @@ void multiply_to(Index rows, Index vectors, Index units, const Left<Unit>& left,
                  const Target& target) {
   const Index groups = (vectors + most_vectors - 1) / most_vectors;
   for (Index g = 0; g < groups; ++g) {
-    const Index begin = vectors * g / groups, count = vectors * (g + 1) / groups - begin, at = begin * width<Sum<Unit>>;
+    const Index begin = vectors * g / groups, count = vectors * (g + 1) / groups - begin;
+    const Index at = begin * width<Sum<Unit>>;
     if (count == 3) multiply_rows<Unit, 3>(rows, units, left, right + at, right_step, target.columns(at));
     if (count == 2) multiply_rows<Unit, 2>(rows, units, left, right + at, right_step, target.columns(at));
     if (count == 1) multiply_rows<Unit, 1>(rows, units, left, right + at, right_step, target.columns(at));
@@ -138,8 +139,8 @@ Tensor<T, 4> split_heads(const Tensor<T, 3>& x, Index heads) {
   return y;
 }
 
-// What belongs to one head of one batch element, and how far apart the rows of each are. Keys [S, units of d] and values
-// [units of S, dv] are made of what products are made of; a row of values is as many keys as a unit holds numbers.
+// What belongs to one head of one batch element, and how far apart the rows of each are. Keys [S, units of d] and
+// values [units of S, dv] are made of what products are made of: a row of pairs of values belongs to two keys.
 template <class T, class Unit = T>
 struct Head {
   const T* q;

@@ -1,5 +1,5 @@
-// Attention as products of bfloat16 compute it: what is multiplied is rounded to bfloat16, everything else stays T. With
-// x~ for x rounded, and scores in base 2, so that the scale takes up log2(e) before the queries are rounded:
+// Attention as products of bfloat16 compute it: what is multiplied is rounded to bfloat16, everything else stays T.
+// With x~ for x rounded, and scores in base 2, so that the scale takes up log2(e) before the queries are rounded:
 //   s_ij = (scale log2(e) q_i)~ . k_j~ + log2(e) mask_ij,   m_i = ceil(max_j s_ij)
 //   p_ij = 2^(s_ij - m_i),   l_i = sum_j p_ij,   y_i = 1 / l_i  sum_j p_ij~ v_j~
 // m is a whole number: any other whole number multiplies every p by a power of two and changes no rounding.
