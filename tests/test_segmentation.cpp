@@ -214,6 +214,7 @@ TEST_CASE("segmentation: it learns discs, and a run that was stopped goes on as 
   CHECK(score.all.pixels() == 8 * 40 * 40);
   CHECK(score.all.dice() > 0.9);
   CHECK(score.band.pixels() < score.all.pixels());
+  CHECK(evaluate_segmentation(once, {unseen[0]}).mean_band_dice == evaluate_segmentation(once, {unseen[0]}).band.dice());
   c.out_channels = 2;
   SegmentationUNet<float> two(c);
   CHECK_THROWS_AS(train_segmentation(two, set, crops, options), ConfigError);

@@ -218,6 +218,11 @@ TEST_CASE("segmentation: folders of pictures, and every way in which they do not
     }
   }
   CHECK(read().size() == 2);
+
+  // A cut JPEG is refused before any decoder sees it: some fill what is missing.
+  write_jpeg(folder / "cut.jpg", picture(200, 200, 3, 4));
+  cut_file(folder / "cut.jpg", 0.6);
+  CHECK_THROWS_WITH_AS(read_whole_image(folder / "cut.jpg"), doctest::Contains("without its end"), FormatError);
 }
 
 TEST_CASE("segmentation: IDX pairs are checked against each other") {

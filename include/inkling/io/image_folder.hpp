@@ -62,8 +62,8 @@ inline std::vector<ImagePair> find_image_pairs(const std::filesystem::path& a, c
   return whole;
 }
 
-// read_image, and a JPEG that was cut off is refused. A decoder fills what is missing with gray, as is right for a
-// viewer; in a data set it would go unseen. A whole JPEG ends with the marker ff d9 (ISO 10918-1, B.1.1.3).
+// read_image, and a JPEG that was cut off is refused, whatever the decoder thinks of it: some fill what is missing with
+// gray, which in a data set would go unseen. A whole JPEG ends with the marker ff d9 (ISO 10918-1, B.1.1.3).
 inline Image read_whole_image(const std::filesystem::path& path, Index channels = 3) {
   const MappedFile file(path);
   std::span<const std::byte> bytes = file.bytes();

@@ -73,18 +73,20 @@ inline Tensor<std::uint8_t, 2> mask_of(const Tensor<float, 3>& logits, Index k =
 }
 
 struct SegmentationScore {
-  double mean_dice = 0;   // of the pictures, each with the same weight
-  MaskOverlap all, band;  // of all pixels of all pictures; of those near the true outlines
+  MaskOverlap all, band;  // of all pixels of all pictures at once; of those near the true outlines
+  double mean_dice = 0, mean_band_dice = 0;  // of single pictures, each with the same weight
 };
 inline SegmentationScore evaluate_segmentation(const SegmentationUNet<float>& model, const SegmentationSet& set,
                                                Index band_reach = 2) {
   SegmentationScore score;
   for (const SegmentationSample& sample : set) {
-    const Tensor<std::uint8_t, 2> found = mask_of(segment(model, sample.image)), band = outline_band(sample.mask, band_reach);
+    const Tensor<std::uint8_t, 2> found = mask_of(segment(model, sample.image));
+    const Tensor<std::uint8_t, 2> band = outline_band(sample.mask, band_reach);
     const MaskOverlap overlap = mask_overlap(found, sample.mask);
     score.mean_dice += overlap.dice() / static_cast<double>(set.size());
-    score.all += overlap;
-    score.band += mask_overlap(found, sample.mask, &band);
+    const MaskOverlap near = mask_overlap(found, sample.mask, &band);
+    score.mean_band_dice += near.dice() / static_cast<double>(set.size());
+    score.all += overlap, score.band += near;
   }
   return score;
 }
