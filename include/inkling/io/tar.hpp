@@ -1,5 +1,5 @@
-// Archives of files, as data sets come: ustar (POSIX.1-1988), plain or gzip. A row of 512-byte blocks: for each member a
-// header, then its bytes, filled up with zeros to whole blocks; two blocks of zeros end it.
+// Archives of files, as data sets come: ustar (POSIX.1-1988), plain or gzip. A row of 512-byte blocks: for each member
+// a header, then its bytes, filled up with zeros to whole blocks; two blocks of zeros end it.
 //
 //   byte 0..99      name          byte 148..155   sum of the header's bytes, itself counted as spaces, octal
 //   byte 124..135   size, octal   byte 156        kind: '0' or 0 a file, '5' a folder

@@ -138,4 +138,25 @@ struct ClipModel {
   void reset_parameters(Generator&) { initialize_constant(logit_scale, std::log(1 / 0.07)); }
 };
 
+// The text encoder of a pair by itself, as Stable Diffusion has it, and the rest: for files that hold one of them.
+template <class Model>
+struct ClipTextHalf {
+  Model& pair;
+  template <class V>
+  void visit(V&& v) {
+    v("text_model", pair.text_model);
+  }
+};
+template <class Model>
+struct ClipImageHalf {
+  Model& pair;
+  template <class V>
+  void visit(V&& v) {
+    v("vision_model", pair.vision_model);
+    v("visual_projection", pair.visual_projection);
+    v("text_projection", pair.text_projection);
+    v("logit_scale", pair.logit_scale);
+  }
+};
+
 }  // namespace inkling

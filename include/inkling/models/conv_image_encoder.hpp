@@ -1,5 +1,6 @@
-// An image encoder for small pictures: convolutions on the way down, then the mean over the picture. CLIP had both kinds,
-// ResNets and transformers (Radford et al. 2021, section 2.4); with few pictures to learn from, convolutions learn faster.
+// An image encoder for small pictures: convolutions on the way down, then the mean over the picture. CLIP had both
+// kinds, ResNets and transformers (Radford et al. 2021, section 2.4); with few pictures to learn from, convolutions
+// learn faster.
 #pragma once
 #include "inkling/models/blocks.hpp"
 
@@ -7,8 +8,9 @@ namespace inkling {
 
 struct ConvImageEncoderConfig {
   Index image_size = 32, in_channels = 3;
-  std::vector<Index> channels = {32, 64, 96};  // one level each, half the side of the one before; the first at half of all
-  Index hidden_size = 96;                      // what comes out: the channels of the last level
+  std::vector<Index> channels = {32, 64,
+                                 96};  // one level each, half the side of the one before; the first at half of all
+  Index hidden_size = 96;              // what comes out: the channels of the last level
   Index norm_groups = 8;
 };
 

@@ -14,7 +14,7 @@ namespace inkling {
 // self_attention: the pixels' attention among themselves as well, which ties the shapes closer.
 // The prompts must have as many tokens: a swap for a word, not more. -> [2, 3, H, W]: the old picture, the new one
 inline Tensor<float, 4> swap_word(StableDiffusion& model, const std::string& before, const std::string& after,
-                          const TextToImageOptions& options, double share = 0.8, bool self_attention = true) {
+                                  const TextToImageOptions& options, double share = 0.8, bool self_attention = true) {
   if (!(share >= 0 && share <= 1)) throw ConfigError("swap_word: share", "0 to 1", std::to_string(share));
   const std::size_t tokens[] = {model.tokenizer.encode(before).size(), model.tokenizer.encode(after).size()};
   if (tokens[0] != tokens[1])
@@ -35,10 +35,11 @@ inline Tensor<float, 4> swap_word(StableDiffusion& model, const std::string& bef
     if (path.ends_with(".attn2") || (self_attention && path.ends_with(".attn1"))) give(q), give(k);
   };
   const Observation<float> observation(observer);
-  return text_to_image_batch(model, {{before, options.seed}, {after, options.seed}}, options, [&](const DenoisingStep& s) {
-    step = s.step;
-    return true;
-  });
+  return text_to_image_batch(model, {{before, options.seed}, {after, options.seed}}, options,
+                             [&](const DenoisingStep& s) {
+                               step = s.step;
+                               return true;
+                             });
 }
 
 }  // namespace inkling

@@ -17,7 +17,8 @@ struct HeatMapOptions {
   ColorMap map = ColorMap::viridis;
   std::optional<double> low = {}, high = {};  // values of the two ends; unset: the least and the greatest
   std::vector<std::string> column_names = {}, row_names = {};  // none, or one for each column, for each row
-  Index scale = 0;                                             // pixels a value; 0: so that the map is about 300 wide
+  std::vector<Image> column_pictures = {};  // none, or one above each column: what the column stands for
+  Index scale = 0;  // pixels a value; 0: so that the map is about 300 wide, and the pictures fit
   bool color_bar = true;
   double text_size = 9;
 };
@@ -52,12 +53,20 @@ inline Image heat_map(const Tensor<float, 2>& values, const HeatMapOptions& opti
         "heat_map",
         "a name for each of " + std::to_string(columns) + " columns and " + std::to_string(rows) + " rows, or none",
         std::to_string(options.column_names.size()) + " and " + std::to_string(options.row_names.size()));
-  if (options.scale < 0 || options.scale > 1000)
-    throw ConfigError("heat_map", "a scale from 0 to 1000", std::to_string(options.scale));
+  if (!options.column_pictures.empty() && static_cast<Index>(options.column_pictures.size()) != columns)
+    throw ConfigError("heat_map", "a picture for each of " + std::to_string(columns) + " columns, or none",
+                      std::to_string(options.column_pictures.size()));
+  Index picture_side = 0;
+  for (const Image& image : options.column_pictures) {
+    require_picture(image, "heat_map");
+    picture_side = std::max({picture_side, image.width, image.height});
+  }
+  if (options.scale < 0 || options.scale > 1000 || (options.scale > 0 && options.scale < picture_side))
+    throw ConfigError("heat_map", "a scale from 0 to 1000, and as wide as the pictures", std::to_string(options.scale));
   const detail::Range range = detail::range_of(values, options.low, options.high);
   const double size = options.text_size;
   const Index line = static_cast<Index>(line_height(size)), gap = 8;
-  const Index scale = options.scale > 0 ? options.scale : std::max<Index>(1, 300 / std::max(rows, columns));
+  const Index scale = options.scale > 0 ? options.scale : std::max({Index{1}, 300 / std::max(rows, columns), picture_side + 2});
   const Index width = columns * scale, height = rows * scale;
 
   const auto widest = [&](const std::vector<std::string>& texts) {
@@ -74,7 +83,8 @@ inline Image heat_map(const Tensor<float, 2>& values, const HeatMapOptions& opti
   const Ticks ticks = linear_ticks(range.low, range.high, std::max<Index>(2, height / 45));
   const Index bar = options.color_bar ? 2 * gap + 16 + 8 + widest(ticks.labels) + gap : gap;
   const Index title_width = static_cast<Index>(text_width(options.title, 1.2 * size)) + 2 * gap;
-  const Index top = gap + (options.title.empty() ? 0 : static_cast<Index>(line_height(1.2 * size)));
+  const Index top = gap + (options.title.empty() ? 0 : static_cast<Index>(line_height(1.2 * size))) +
+                    (picture_side ? picture_side + gap / 2 : 0);
   const Index bottom = top + std::max(height, options.color_bar ? Index{60} : Index{0}) + names_height +
                        (options.x_label.empty() ? 0 : line) + gap;
   Canvas canvas(std::max(left + width + bar, title_width), bottom);
@@ -85,6 +95,11 @@ inline Image heat_map(const Tensor<float, 2>& values, const HeatMapOptions& opti
     for (Index j = 0; j < columns; ++j)
       canvas.fill(left + j * scale, top + i * scale, scale, scale,
                   color_of(range.share(static_cast<double>(values(i, j))), options.map));
+  for (std::size_t j = 0; j < options.column_pictures.size(); ++j) {
+    const Image& image = options.column_pictures[j];
+    canvas.picture(image, left + static_cast<Index>(j) * scale + (scale - image.width) / 2,
+                   top - gap / 2 - image.height);
+  }
   for (std::size_t i = 0; i < options.row_names.size(); ++i)
     draw_text_in(canvas, 0,
                  static_cast<double>(top) + (static_cast<double>(i) + 0.5) * static_cast<double>(scale) + size / 2,

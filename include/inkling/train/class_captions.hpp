@@ -24,7 +24,8 @@ struct ClassCaptions {
 
   std::string draw(Index label, SampleRandom& random) const {
     const std::vector<std::string>& nouns = names.at(static_cast<std::size_t>(label));
-    const std::string& sentence = sentences[static_cast<std::size_t>(random.below(static_cast<Index>(sentences.size())))];
+    const std::string& sentence =
+        sentences[static_cast<std::size_t>(random.below(static_cast<Index>(sentences.size())))];
     // Half of the time by its usual name.
     const Index which = random.chance(0.5) ? 0 : random.below(static_cast<Index>(nouns.size()));
     return fill_in(sentence, nouns[static_cast<std::size_t>(which)]);
@@ -55,7 +56,8 @@ inline ClassCaptions cifar10_captions() {
 }
 // Sentences that no training caption has, of words that some have: to test with.
 inline std::vector<std::string> cifar10_new_sentences() {
-  return {"this picture shows {}", "a blurry picture of {}", "look, a small picture of {}", "here is {} in a small photo"};
+  return {"this picture shows {}", "a blurry picture of {}", "look, a small picture of {}",
+          "here is {} in a small photo"};
 }
 
 }  // namespace inkling

@@ -83,18 +83,30 @@ void train_contrastive(ClipModel<float, Vision>& model, TrainOptions options,
 
 // ---- What the pair knows ----
 
-// Unit vectors of many pictures, a few hundred at a time -> [N, P]
+// Unit vectors -> [N, P]
+template <class Vision>
+Tensor<float, 2> embed_images(const ClipModel<float, Vision>& model, const Tensor<float, 4>& images) {
+  const NoGrad no_grad;
+  return model.image_embeds(Variable<float, 4>(images)).value();
+}
+// The same of many, a few hundred at a time.
 template <class Vision>
 Tensor<float, 2> embed_images(const ClipModel<float, Vision>& model, const LabelledColorImages& set) {
-  const NoGrad no_grad;
   Tensor<float, 2> all({set.size(), model.visual_projection.weight.shape()[0]}, uninitialized);
   constexpr Index batch = 250;
   for (Index first = 0; first < set.size(); first += batch) {
     const Index count = std::min(batch, set.size() - first);
-    const Tensor<float, 2> some = model.image_embeds(Variable<float, 4>(signed_pixels(set, first, count))).value();
+    const Tensor<float, 2> some = embed_images(model, signed_pixels(set, first, count));
     std::copy(some.begin(), some.end(), &all(first, 0));
   }
   return all;
+}
+
+template <class Vision>
+Tensor<float, 2> embed_texts(const ClipModel<float, Vision>& model, const Tokenizer& tokenizer,
+                             const std::vector<std::string>& texts) {
+  const NoGrad no_grad;
+  return model.text_embeds(token_rows(tokenizer, texts, model.text_model.config.max_positions)).value();
 }
 
 // One vector a noun: the mean of those of all sentences with the noun in them, of length 1 again ("ensembling",
@@ -109,8 +121,7 @@ Tensor<float, 2> embed_nouns(const ClipModel<float, Vision>& model, const Tokeni
   for (const std::string& sentence : sentences) {
     std::vector<std::string> texts;
     for (const std::string& noun : nouns) texts.push_back(fill_in(sentence, noun));
-    const Tensor<float, 2> one =
-        model.text_embeds(token_rows(tokenizer, texts, model.text_model.config.max_positions)).value();
+    const Tensor<float, 2> one = embed_texts(model, tokenizer, texts);
     for (Index i = 0; i < mean.size(); ++i) mean.data()[i] += one.data()[i] / static_cast<float>(sentences.size());
   }
   return normalize_l2(Variable<float, 2>(mean)).value();
@@ -136,7 +147,8 @@ template <class Labels>
 double share_right(const Tensor<float, 2>& similarity, const Labels& right) {
   const std::vector<Index> best = nearest(similarity);
   Index hits = 0;
-  for (Index n = 0; n < similarity.shape(0); ++n) hits += best[static_cast<std::size_t>(n)] == static_cast<Index>(right(n));
+  for (Index n = 0; n < similarity.shape(0); ++n)
+    hits += best[static_cast<std::size_t>(n)] == static_cast<Index>(right(n));
   return static_cast<double>(hits) / static_cast<double>(std::max<Index>(1, similarity.shape(0)));
 }
 

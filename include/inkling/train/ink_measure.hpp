@@ -110,6 +110,44 @@ inline Tensor<float, 2> ink_coverage(const Tensor<float, 3>& image, const Measur
   return gray;
 }
 
+// The mean of a map on the strokes and on the paper between them. coverage [H, W]; map [h, w], as fine or coarser
+struct InkPaper {
+  double ink = 0, paper = 0;
+};
+inline InkPaper mean_on_ink(const Tensor<float, 2>& map, const Tensor<float, 2>& coverage) {
+  const Index height = coverage.shape(0), width = coverage.shape(1);
+  if (map.shape(0) < 1 || map.shape(1) < 1 || map.shape(0) > height || map.shape(1) > width)
+    throw ShapeError("mean_on_ink", "a map of at most " + to_string(coverage.shape()), to_string(map.shape()));
+  InkPaper sum, weight;
+  for (Index i = 0; i < height; ++i)
+    for (Index j = 0; j < width; ++j) {
+      const double value = static_cast<double>(map(i * map.shape(0) / height, j * map.shape(1) / width));
+      const double ink = static_cast<double>(coverage(i, j));
+      sum.ink += ink * value, weight.ink += ink;
+      sum.paper += (1 - ink) * value, weight.paper += 1 - ink;
+    }
+  return {weight.ink > 0 ? sum.ink / weight.ink : 0, weight.paper > 0 ? sum.paper / weight.paper : 0};
+}
+// Mean difference of the colours, 0 to 1, pixel by pixel. a, b [3, H, W] in [-1, 1] -> [H, W]
+inline Tensor<float, 2> color_change(const Tensor<float, 3>& a, const Tensor<float, 3>& b) {
+  require_shape(b.shape(), a.shape(), "color_change");
+  Tensor<float, 2> out({a.shape(1), a.shape(2)});
+  for (Index i = 0; i < out.shape(0); ++i)
+    for (Index j = 0; j < out.shape(1); ++j) {
+      const Rgb p = detail::pixel(a, i, j), q = detail::pixel(b, i, j);
+      out(i, j) = (std::abs(p.r - q.r) + std::abs(p.g - q.g) + std::abs(p.b - q.b)) / 3;
+    }
+  return out;
+}
+// Picture number n of a batch [N, 3, H, W] -> [3, H, W]
+inline Tensor<float, 3> picture(const Tensor<float, 4>& images, Index n) {
+  if (n < 0 || n >= images.shape(0))
+    throw ShapeError("picture", "a number below " + std::to_string(images.shape(0)), std::to_string(n));
+  Tensor<float, 3> out({images.shape(1), images.shape(2), images.shape(3)}, uninitialized);
+  std::copy_n(images.data() + n * out.size(), out.size(), out.data());
+  return out;
+}
+
 // image: [3, H, W] in [-1, 1] -> [28, 28] in [0, 1], ink 1 on 0, made the way MNIST was: the box of the digit scaled to
 // fit 20x20, its centre of mass in the middle of 28x28. Its lean is set to the mean of MNIST (hardly anybody there
 // leans to the left), as a classifier of MNIST should judge the digit and not the lean. Zeros where there is nothing to
