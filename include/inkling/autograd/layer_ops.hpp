@@ -2,6 +2,7 @@
 // y = f(x, ...) and, beside it, what dL/dy means for each input; the formulas stand in kernels/reference.
 #pragma once
 #include "inkling/autograd/variable.hpp"
+#include "inkling/kernels/compute_type.hpp"
 #include "inkling/kernels/kernels.hpp"
 
 namespace inkling {
@@ -179,6 +180,10 @@ Variable<T, 3> record_attention(kernels::AttentionResult<T> result, const Variab
 template <class T>
 Variable<T, 3> attention(const Variable<T, 3>& q, const Variable<T, 3>& k, const Variable<T, 3>& v,
                          const kernels::AttentionOptions& options) {
+  if constexpr (std::is_same_v<T, float>)
+    if (kernels::compute_type_in_force() == ComputeType::bf16 && !kernels::reference_in_force())
+      return detail::record_attention(kernels::attention_bf16(q.value(), k.value(), v.value(), options), q, k, v,
+                                      options);
   return detail::record_attention(kernels::attention(q.value(), k.value(), v.value(), options), q, k, v, options);
 }
 // The same with products of bfloat16. Its gradient is that of the formula without the roundings.

@@ -3,6 +3,7 @@
 #pragma once
 #include "inkling/kernels/fast/gemm.hpp"  // first
 
+#include "inkling/kernels/fast/mixed_gemm.hpp"
 #include "inkling/kernels/fast/patches.hpp"
 #include "inkling/kernels/fast/vector.hpp"
 #include "inkling/kernels/fast/winograd.hpp"
@@ -22,16 +23,19 @@ Patches<T> conv_patches(const Tensor<T, 4>& x, const Shape<4>& w, Index OH, Inde
 // y [N, O, OH, OW] = the convolution of x [N, C, H, W] with w [O, C/G, KH, KW], bias [O] or nullptr
 template <class T>
 void conv_into(const Tensor<T, 4>& x, const Tensor<T, 4>& w, const T* bias, const Conv2dOptions& o, Tensor<T, 4>& y) {
+  // The forward of a 3 x 3 convolution stays float in a bf16 scope: Winograd's way is the faster one, and as exact as
+  // what the trained model will run on.
   if constexpr (std::is_same_v<T, float>)
-    if (const auto p = winograd::problem(x.shape(), w.shape(), y.shape(), o))
+    if (const auto p = winograd::problem(x.shape(), w.shape(), y.shape(), o,
+                                         compute_type_in_force() == ComputeType::bf16 ? 2 : 1))
       return winograd::convolve(*p, x.data(), winograd::filters_at(w.data(), p->C * 9, 9), false, bias, y.data());
   const Index O = y.shape(1), OH = y.shape(2), OW = y.shape(3), OG = O / o.groups;
   for (Index g = 0; g < o.groups; ++g) {
     const Patches<T> P = conv_patches(x, w.shape(), OH, OW, o, g);
     // Y = W P
-    gemm<T>(OG, P.columns(), P.rows(), LeftMatrix<T>{w.data() + g * OG * P.rows(), P.rows()}, RightPatches<T>{P},
-            PixelsOut<T>{y.data() + g * OG * OH * OW, OH * OW, O * OH * OW, OW, OH, OW}, false,
-            RowBias<T>{bias ? bias + g * OG : nullptr});
+    mixed_gemm<T>(OG, P.columns(), P.rows(), LeftMatrix<T>{w.data() + g * OG * P.rows(), P.rows()}, RightPatches<T>{P},
+                  PixelsOut<T>{y.data() + g * OG * OH * OW, OH * OW, O * OH * OW, OW, OH, OW}, false,
+                  RowBias<T>{bias ? bias + g * OG : nullptr});
   }
 }
 
@@ -104,10 +108,10 @@ void scatter_through_conv(const Tensor<T, 4>& dy, const Tensor<T, 4>& w, Tensor<
         const Patches<T> patches{dy.data() + g * OG * OH * OW, N, OG, O * OH * OW, OH, OW, rows.count, columns.count,
                                  1, rows.dilation, (rows.count - 1) * rows.dilation - rows.shift,
                                  (columns.count - 1) * columns.dilation - columns.shift, PH, PW};
-        gemm<T>(CG, N * PH * PW, OG * taps, LeftMatrix<T>{turned.data() + g * CG * OG * taps, OG * taps},
-                RightPatches<T>{patches},
-                PixelsOut<T>{dx.data() + g * CG * H * W, H * W, C * H * W, W, PH, PW, i0, j0, stride}, false,
-                RowBias<T>{bias ? bias + g * CG : nullptr});
+        mixed_gemm<T>(CG, N * PH * PW, OG * taps, LeftMatrix<T>{turned.data() + g * CG * OG * taps, OG * taps},
+                      RightPatches<T>{patches},
+                      PixelsOut<T>{dx.data() + g * CG * H * W, H * W, C * H * W, W, PH, PW, i0, j0, stride}, false,
+                      RowBias<T>{bias ? bias + g * CG : nullptr});
       }
     }
 }
@@ -139,8 +143,8 @@ void conv_weight_gradient_into(const Tensor<T, 4>& dy, const Tensor<T, 4>& x, co
   for (Index g = 0; g < o.groups; ++g) {
     const Patches<T> P = conv_patches(x, dw.shape(), OH, OW, o, g);
     // Y = W P   =>   dW = dY P^T, computed as dW^T = P dY^T: so P needs no transposition, only dY, which is smaller.
-    gemm<T>(K, OG, P.columns(), LeftPatches<T>{P},
-            RightPixels<T>{dy.data() + g * OG * OH * OW, O * OH * OW, OH * OW}, MatrixOut<T>{dw_t.data(), OG});
+    mixed_gemm<T>(K, OG, P.columns(), LeftPatches<T>{P},
+                  RightPixels<T>{dy.data() + g * OG * OH * OW, O * OH * OW, OH * OW}, MatrixOut<T>{dw_t.data(), OG});
     transpose(dw_t.data(), OG, K, OG, dw.data() + g * OG * K, K);
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "inkling/kernels/fast/gemm.hpp"  // first
 
+#include "inkling/kernels/fast/mixed_gemm.hpp"
 #include "inkling/kernels/fast/vector.hpp"
 #include "inkling/kernels/options.hpp"
 
@@ -45,8 +46,8 @@ Tensor<T, N> linear(const Tensor<T, N>& x, const Tensor<T, 2>& w, const Tensor<s
     });
     return y;
   }
-  gemm<T>(rows, Out, In, LeftMatrix<T>{x.data(), In}, RightTransposed<T>{w.data(), In}, MatrixOut<T>{y.data(), Out},
-          false, ColumnBias<T>{b});
+  mixed_gemm<T>(rows, Out, In, LeftMatrix<T>{x.data(), In}, RightTransposed<T>{w.data(), In},
+                MatrixOut<T>{y.data(), Out}, false, ColumnBias<T>{b});
   return y;
 }
 
@@ -59,7 +60,8 @@ Tensor<T, N> linear_backward_input(const Tensor<T, N>& dy, const Tensor<T, 2>& w
   x_shape[N - 1] = In;
   Tensor<T, N> dx(x_shape, uninitialized);
   // y = x w^T   =>   dx = dy w
-  gemm<T>(row_count(x_shape), In, Out, dy.data(), Out, false, w.data(), In, false, dx.data(), In);
+  mixed_gemm<T>(row_count(x_shape), In, Out, LeftMatrix<T>{dy.data(), Out}, RightMatrix<T>{w.data(), In},
+                MatrixOut<T>{dx.data(), In});
   return dx;
 }
 
@@ -72,7 +74,8 @@ Tensor<T, 2> linear_backward_weight(const Tensor<T, N>& dy, const Tensor<T, N>& 
   require_shape(dy.shape(), expected, "linear_backward_weight");
   Tensor<T, 2> dw(Shape<2>{Out, In}, uninitialized);
   // y = x w^T   =>   dw = dy^T x
-  gemm<T>(Out, In, row_count(x.shape()), dy.data(), Out, true, x.data(), In, false, dw.data(), In);
+  mixed_gemm<T>(Out, In, row_count(x.shape()), LeftTransposed<T>{dy.data(), Out}, RightMatrix<T>{x.data(), In},
+                MatrixOut<T>{dw.data(), In});
   return dw;
 }
 
