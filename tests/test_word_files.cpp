@@ -156,9 +156,9 @@ TEST_CASE("word lists: both lists at half precision, and damaged ones refused") 
   const auto says = [&](const std::string& text, Index rows, Index outs, const std::string& part) {
     const std::span<const std::uint8_t> bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
     const Tensor<float, 2> in({rows, 2}, 1.0f), out({outs, 2}, 1.0f);
-    write_safetensors(folder / "x", {TensorToWrite("words", DType::u8, {static_cast<Index>(text.size())}, bytes),
-                                     {"in", in},
-                                     {"out", out}});
+    write_safetensors(
+        folder / "x",
+        {TensorToWrite("words", DType::u8, {static_cast<Index>(text.size())}, bytes), {"in", in}, {"out", out}});
     const std::string what = error_of([&] { read_word_lists(folder / "x"); });
     CHECK_MESSAGE(has(what, part), what);
   };

@@ -43,7 +43,8 @@ TEST_CASE("principal components: a stretched cloud gives back its axes") {
   CHECK(pca.shares[2] < 1e-3);
   const Tensor<float, 2> y = pca.project(x);
   double sum = 0, squares = 0;
-  for (Index n = 0; n < N; ++n) sum += static_cast<double>(y(n, 0)), squares += std::pow(static_cast<double>(y(n, 0)), 2);
+  for (Index n = 0; n < N; ++n)
+    sum += static_cast<double>(y(n, 0)), squares += std::pow(static_cast<double>(y(n, 0)), 2);
   CHECK(std::abs(sum / N) < 1e-4);
   CHECK(std::sqrt(squares / N) == doctest::Approx(5).epsilon(0.05));
   CHECK_THROWS_AS(principal_components(x, 5), ShapeError);

@@ -77,9 +77,9 @@ inline Image word_map(const std::vector<NamedPoints>& groups, const WordMapOptio
   double x_low = std::numeric_limits<double>::infinity(), x_high = -x_low, y_low = x_low, y_high = -x_low;
   for (const NamedPoints& g : groups) {
     if (g.x.size() != g.y.size() || g.x.size() != g.labels.size())
-      throw ShapeError("word_map " + g.name, "as many x as y and labels",
-                       std::to_string(g.x.size()) + ", " + std::to_string(g.y.size()) + " and " +
-                           std::to_string(g.labels.size()));
+      throw ShapeError(
+          "word_map " + g.name, "as many x as y and labels",
+          std::to_string(g.x.size()) + ", " + std::to_string(g.y.size()) + " and " + std::to_string(g.labels.size()));
     for (std::size_t i = 0; i < g.x.size(); ++i) {
       if (!std::isfinite(g.x[i]) || !std::isfinite(g.y[i]))
         throw ConfigError("word_map " + g.labels[i], "a finite place", "another");
@@ -130,7 +130,8 @@ inline Image word_map(const std::vector<NamedPoints>& groups, const WordMapOptio
   // Points keep a distance from the frame, so that their names have room.
   const double margin_x = 34, margin_y = 22;
   const auto at = [&](double px, double py) {
-    const double w = static_cast<double>(right - left) - 2 * margin_x, h = static_cast<double>(bottom - top) - 2 * margin_y;
+    const double w = static_cast<double>(right - left) - 2 * margin_x,
+                 h = static_cast<double>(bottom - top) - 2 * margin_y;
     return Point{static_cast<double>(left) + margin_x + (px - x_low) / (x_high - x_low) * w,
                  static_cast<double>(bottom) - margin_y - (py - y_low) / (y_high - y_low) * h};
   };
@@ -143,8 +144,8 @@ inline Image word_map(const std::vector<NamedPoints>& groups, const WordMapOptio
       sizes.push_back({0, 0, text_width(groups[k].labels[i], size) + 2, 1.6 * size});
       group_of.push_back(k);
     }
-  const detail::Box frame{static_cast<double>(left + 2), static_cast<double>(top + 2), static_cast<double>(right - left - 4),
-                          static_cast<double>(bottom - top - 4)};
+  const detail::Box frame{static_cast<double>(left + 2), static_cast<double>(top + 2),
+                          static_cast<double>(right - left - 4), static_cast<double>(bottom - top - 4)};
   const std::vector<detail::Box> boxes = detail::place_labels(points, sizes, frame, options.dot);
   for (const Connection& c : options.connections) canvas.line(at(c.x0, c.y0), at(c.x1, c.y1), 1, light_gray);
   for (std::size_t i = 0; i < points.size(); ++i) {  // a thin line where a label had to move away

@@ -117,8 +117,9 @@ inline Corpus read_corpus(const std::filesystem::path& path, Index min_count = 5
       const unsigned char c = buffer[i];
       if (c > ' ' && c != 127) continue;
       if (c != ' ' && c != '\n' && c != '\t' && c != '\r')
-        throw FormatError(file.name(), "text", "a byte of " + std::to_string(c) + " at position " +
-                                                   std::to_string(position + static_cast<Index>(i)));
+        throw FormatError(
+            file.name(), "text",
+            "a byte of " + std::to_string(c) + " at position " + std::to_string(position + static_cast<Index>(i)));
       end_word(block.substr(begin, i - begin));
       if (c == '\n') builder.end_of_line();
       begin = i + 1;

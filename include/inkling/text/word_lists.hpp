@@ -39,7 +39,8 @@ inline WordLists read_word_lists(const std::filesystem::path& path) {
   Tensor<float, 2> in = file.read<float, 2>("in"), out = file.read<float, 2>("out");
   const Index V = static_cast<Index>(words.size());
   if (in.shape(0) != V || out.shape(0) > V || in.shape(1) != out.shape(1) || in.shape(1) < 1)
-    throw FormatError(where, "a row of \"in\" for each of " + std::to_string(V) + " words, and rows of \"out\" for the first",
+    throw FormatError(where,
+                      "a row of \"in\" for each of " + std::to_string(V) + " words, and rows of \"out\" for the first",
                       to_string(in.shape()) + " and " + to_string(out.shape()));
   for (const auto* list : {&in, &out})
     for (const float v : *list)

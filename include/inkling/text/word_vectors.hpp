@@ -134,7 +134,8 @@ inline WordVectors read_word2vec(const std::filesystem::path& path) {
   if (space == std::string_view::npos || !number(header.substr(0, space), V) || !number(header.substr(space + 1), D))
     throw FormatError(where, "a first line with the numbers of words and of numbers a word, such as \"10000 100\"",
                       "\"" + printable(all.substr(0, std::min<std::size_t>(line, 40))) + "\"");
-  // The sizes are a stranger's claim: nothing is allocated before they are known to fit. A word takes two bytes at least.
+  // The sizes are a stranger's claim: nothing is allocated before they are known to fit. A word takes two bytes at
+  // least.
   const Index most = static_cast<Index>(file.size());
   if (D > most / 4 || V > most / (4 * D + 2) || V > std::numeric_limits<Vocabulary::Id>::max())
     throw FormatError(where, "a file that holds " + printable(header) + " numbers", std::to_string(most) + " bytes",
@@ -156,7 +157,8 @@ inline WordVectors read_word2vec(const std::filesystem::path& path) {
       throw FormatError(which, "a word without control characters", "\"" + printable(words.back()) + "\"");
     at += length + 1;
     if (all.size() - at < bytes)
-      throw FormatError(which, std::to_string(D) + " numbers", "the end of the file", "the file is cut short; copy it again");
+      throw FormatError(which, std::to_string(D) + " numbers", "the end of the file",
+                        "the file is cut short; copy it again");
     float* row = vectors.data() + v * D;
     std::memcpy(row, all.data() + at, bytes);
     if constexpr (std::endian::native == std::endian::big)

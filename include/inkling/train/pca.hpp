@@ -36,13 +36,14 @@ inline Pca principal_components(const Tensor<float, 2>& x, Index K) {
   if (N < 2 || K < 1 || K > D)
     throw ShapeError("principal_components", "at least two points and 1 to " + std::to_string(D) + " directions",
                      std::to_string(N) + " points, " + std::to_string(K) + " directions");
-  const Eigen::MatrixXd points = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
-                                     x.data(), N, D)
-                                     .cast<double>();
+  const Eigen::MatrixXd points =
+      Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(x.data(), N, D)
+          .cast<double>();
   const Eigen::RowVectorXd mean = points.colwise().mean();
   const Eigen::MatrixXd centred = points.rowwise() - mean;
   // C = 1/(N-1) sum_n (x_n - mean)(x_n - mean)^T = sum_k lambda_k v_k v_k^T, lambda rising
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(centred.transpose() * centred / static_cast<double>(N - 1));
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(centred.transpose() * centred /
+                                                              static_cast<double>(N - 1));
   const double whole = solver.eigenvalues().cwiseMax(0).sum();
   Pca out{Tensor<float, 1>({D}), Tensor<float, 2>({K, D}), {}};
   for (Index i = 0; i < D; ++i) out.mean(i) = static_cast<float>(mean(i));

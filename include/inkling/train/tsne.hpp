@@ -13,10 +13,10 @@
 namespace inkling {
 
 struct TsneOptions {
-  double perplexity = 30;           // about how many neighbours a point has
+  double perplexity = 30;  // about how many neighbours a point has
   Index iterations = 1000;
-  double learning_rate = 100;       // section 3.4
-  double exaggeration = 4;          // p times this at first, so that clusters form with room between them: section 3.4
+  double learning_rate = 100;  // section 3.4
+  double exaggeration = 4;     // p times this at first, so that clusters form with room between them: section 3.4
   Index exaggerated_iterations = 100;
 };
 
@@ -73,9 +73,9 @@ inline std::vector<double> joint_probabilities(const Tensor<float, 2>& x, double
   });
   for (Index i = 0; i < N; ++i)
     for (Index j = 0; j < N; ++j)
-      p[static_cast<std::size_t>(i * N + j)] = (conditional[static_cast<std::size_t>(i * N + j)] +
-                                                conditional[static_cast<std::size_t>(j * N + i)]) /
-                                               (2 * static_cast<double>(N));
+      p[static_cast<std::size_t>(i * N + j)] =
+          (conditional[static_cast<std::size_t>(i * N + j)] + conditional[static_cast<std::size_t>(j * N + i)]) /
+          (2 * static_cast<double>(N));
   return p;
 }
 
