@@ -110,6 +110,38 @@ void register_cases(bool all, const std::vector<WeightType>& types) {
       add_backward("training", w);
 }
 
+// Layers that do what follows them in the same pass (kernels/fast/fused.hpp): only the product's operations count, so a
+// share of the peak as that of the layer alone says that the rest costs nothing.
+void register_fused(const std::vector<WeightType>& types) {
+  using namespace inkling;
+  struct Fused {
+    const char* what;
+    Index rows, in, out;
+  };
+  for (const Fused& f : {Fused{"geglu", 4096, 320, 2560}, Fused{"geglu", 256, 1280, 10240},
+                         Fused{"residual", 4096, 1280, 320}, Fused{"residual", 256, 5120, 1280},
+                         Fused{"quick_gelu", 77, 768, 3072}})
+    for (const WeightType type : types) {
+      const std::string what = f.what;
+      const double rows = static_cast<double>(f.rows), in = static_cast<double>(f.in), out = static_cast<double>(f.out);
+      const auto make = [f, what, type]() -> std::function<void()> {
+        const auto use = what == "geglu" ? kernels::WeightUse::gated : kernels::WeightUse::linear;
+        const auto layer = std::make_shared<Linear<float>>(f.in, f.out, true, use);
+        fill_weights(*layer, type);
+        const auto x = input(Shape<3>{1, f.rows, f.in});
+        if (what == "geglu") return without_gradient([layer, x] { return layer->forward_geglu(x); });
+        if (what == "quick_gelu")
+          return without_gradient([layer, x] { return layer->forward_activation(x, Activation::quick_gelu); });
+        return without_gradient(
+            [layer, x, residual = input(Shape<3>{1, f.rows, f.out})] { return layer->forward_add(x, residual); });
+      };
+      Session::instance().add({"fused linear+" + what + " " + std::to_string(f.rows) + " rows " + std::to_string(f.in) +
+                                   "->" + std::to_string(f.out) + " " + to_string(type),
+                               2 * rows * in * out, roof_of(type), false, make, 2 * rows * in * out,
+                               4 * rows * (in + out) + (type == WeightType::f32 ? 4 : 2) * in * out});
+    }
+}
+
 // The products that the table in gemm.hpp follows, on matrices that are not packed before.
 void register_products() {
   using namespace inkling;
@@ -180,6 +212,7 @@ int main(int argc, char** argv) {
     Peaks::measured();
     register_products();
     register_cases(all, types);
+    register_fused(types);
     Table table;
     if (!run_benchmarks(others, table)) return 2;
     if (!roofline.empty()) draw(roofline, false);

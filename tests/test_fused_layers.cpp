@@ -50,8 +50,8 @@ bool rounds_activations(WeightType type) { return type == WeightType::bf16 || ty
 struct LinearCase {
   Index rows, in, out;
 };
-// One row, rows that fill no tile, the tokens of a text; K of one block and of several (also in bf16), odd; outputs that
-// fill no panel.
+// One row, rows that fill no tile, the tokens of a text; K of one block and of several (also in bf16), odd; outputs
+// that fill no panel.
 const LinearCase linear_cases[] = {{1, 40, 96}, {5, 33, 10}, {77, 96, 160}, {13, 900, 100}, {24, 1700, 48}, {3, 8, 2}};
 
 struct ConvCase {
@@ -143,7 +143,8 @@ TEST_CASE("fused layers give the same bytes with 1, 2 and 3 threads") {
     const auto run = [&](int threads) {
       set_num_threads(threads);
       return std::tuple(fast::linear_add(x, packed, &bias, residual),
-                        fast::linear_activation(x, packed, &bias, Activation::gelu), fast::linear_geglu(x, gated, &bias),
+                        fast::linear_activation(x, packed, &bias, Activation::gelu),
+                        fast::linear_geglu(x, gated, &bias),
                         fast::conv2d_add(image, conv, filters.shape(), &image_bias, same_padding(3), image_residual));
     };
     const auto one = run(1);

@@ -71,8 +71,8 @@ struct ColumnBias {
   }
 };
 
-// A bias, then a function of the whole: an activation without a pass over memory of its own. `function` works on rows of
-// the tile just written, in the first-level cache; nullptr: none.
+// A bias, then a function of the whole: an activation without a pass over memory of its own. `function` works on rows
+// of the tile just written, in the first-level cache; nullptr: none.
 template <class T, class Bias>
 struct BiasThen {
   Bias bias;

@@ -32,8 +32,9 @@ struct Patches {
 };
 
 // While rows of P are copied, those that come so many rows later are asked for: where P is the image itself they lie
-// too far apart for the processor to guess.
-inline constexpr Index rows_ahead = 16;
+// too far apart for the processor to guess, and in the same cache sets, which hold 8 lines each: more would evict each
+// other.
+inline constexpr Index rows_ahead = 4;
 
 // Rows r.. and columns p.. of the patch matrix, ready to be copied.
 template <class T>
@@ -90,6 +91,22 @@ class PatchWindow {
       if (at == pixels) at = 0, ++n;
     }
   }
+  // This thread's lists, kept from call to call.
+  struct Lists {
+    std::vector<Piece> pieces, all;
+    std::vector<const T*> starts;
+  };
+  // The pieces of all panels of `columns` columns together, for panels of so many units of k: `to` counts from the start
+  // of the first panel. Where P is the image itself a row of all panels lies in memory side by side. Read row by row it
+  // comes in order; panel by panel it would be three lines here and three lines there, each waited for.
+  template <class Unit>
+  void find_pieces_of_all(Index column, Index units, Index columns, Unit* out, Lists& lists) const {
+    lists.all.clear();
+    for_each_panel(units, columns, out, [&](Index j, Index count, Unit* panel) {
+      find_pieces(column + j, count, lists.pieces);
+      for (const Piece& p : lists.pieces) lists.all.push_back({p.from, p.to + (panel - out), p.count});
+    });
+  }
   // Where rows row.. of P start, and what to ask for beyond the last one.
   void find_starts(Index row, Index rows, std::vector<const T*>& starts) const {
     starts.clear();
@@ -107,11 +124,6 @@ class PatchWindow {
     starts.insert(starts.end(), 2 * rows_ahead, starts.back());
   }
 
-  // This thread's lists, kept from call to call.
-  struct Lists {
-    std::vector<Piece> pieces;
-    std::vector<const T*> starts;
-  };
   static Lists& lists() {
     static thread_local Lists all;
     return all;
@@ -184,6 +196,10 @@ struct RightPatches {
     auto& pieces = PatchWindow<T>::lists().pieces;
     auto& starts = PatchWindow<T>::lists().starts;
     window.find_starts(k, depth, starts);
+    if (g.plain()) {
+      window.find_pieces_of_all(n, depth, columns, out, PatchWindow<T>::lists());
+      return copy_rows(starts.data(), depth, PatchWindow<T>::lists().all, out, Tile<T>::columns);
+    }
     for_each_panel(depth, columns, out, [&](Index j, Index count, T* panel) {
       window.find_pieces(n + j, count, pieces);
       copy_rows(starts.data(), depth, pieces, panel, Tile<T>::columns);

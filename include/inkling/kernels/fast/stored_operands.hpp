@@ -129,10 +129,9 @@ struct RightPairs {
     auto& pieces = PatchWindow<float>::lists().pieces;
     auto& starts = PatchWindow<float>::lists().starts;
     window.find_starts(k, depth, starts);
-    for_each_panel((depth + 1) / 2, columns, out, [&](Index j, Index count, Bf16Pair* panel) {
-      window.find_pieces(n + j, count, pieces);
-      const float* const* start = starts.data();
-      for_pieces(pieces, (depth + 1) / 2, [&](Index e, const auto& p) {
+    const float* const* start = starts.data();
+    const auto copy = [&](const auto& from, Bf16Pair* panel) {
+      for_pieces(from, (depth + 1) / 2, [&](Index e, const auto& p) {
         const float* low = start[2 * e] + p.from;
         const float* high = 2 * e + 1 < depth ? start[2 * e + 1] + p.from : nullptr;  // an odd last row is alone
         Bf16Pair* to = panel + e * Tile<Bf16Pair>::columns + p.to;
@@ -147,6 +146,14 @@ struct RightPairs {
           }
         }
       });
+    };
+    if (g.plain()) {
+      window.find_pieces_of_all(n, (depth + 1) / 2, columns, out, PatchWindow<float>::lists());
+      return copy(PatchWindow<float>::lists().all, out);
+    }
+    for_each_panel((depth + 1) / 2, columns, out, [&](Index j, Index count, Bf16Pair* panel) {
+      window.find_pieces(n + j, count, pieces);
+      copy(pieces, panel);
     });
   }
 };

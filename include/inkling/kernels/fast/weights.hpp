@@ -9,7 +9,7 @@
 //   linear  256 x 1280 -> 1280         108   92 %       215   92 %       321   68 %
 //   linear 4096 x 1280 ->  320         105   90 %       210   90 %       318   67 %
 //   linear 4096 x  320 -> 2560         108   92 %       208   89 %       307   65 %
-//   linear   77 x  768 -> 3072         102   87 %       204   87 %       321   68 %
+//   linear   77 x  768 -> 3072         109   92 %       218   93 %       321   68 %
 //   linear    1 x 1280 -> 1280          21               53               94          (weights read at 42, 53, 48 GB/s)
 //   3x3 320 -> 320 at 64 x 64          107   91 %       204   87 %       307   65 %
 //   3x3 640 -> 640 at 32 x 32          109   93 %       209   89 %       327   69 %
@@ -17,7 +17,11 @@
 //   3x3 1280 -> 1280 at 8 x 8          108   92 %       207   88 %       333   71 %
 //   3x3 512 -> 512 at 64 x 64          108   92 %       207   88 %       315   67 %
 //   3x3 128 -> 128 at 256 x 256        100   85 %       181   77 %       250   53 %
-//   1x1 640 -> 320 at 64 x 64          103   88 %       190   81 %       275   58 %
+//   1x1 320 -> 320 at 64 x 64          107   91 %       205   87 %
+//   1x1 640 -> 320 at 64 x 64          105   90 %       204   87 %       275   58 %
+//   1x1 640 -> 640 at 32 x 32          109   93 %       221   94 %
+//   1x1 1280 -> 1280 at 8 x 8          113   96 %       224   95 %
+//   1x1 256 -> 128 at 256 x 256         95   81 %       172   73 %
 // What each idea brought (linear 4096 x 320 -> 320, 3x3 320 -> 320 at 64 x 64):
 //                                                              f32           bf16          q8
 //   weights packed once                                        100  100      175  173      128  127
@@ -25,6 +29,12 @@
 //   patches copied by pieces that stay in registers; q8:
 //   integer sums in registers, blocks of 64 instead of 32       -    -       183  193      248  290
 //   prefetching one line at a time while multiplying           108  107      208  203      275  294
+// and for 1x1 convolutions (320 -> 320 at 64 x 64), whose image lies in lines of 16 KB:
+//   as above                                                     103           188
+//   weights and images in large pages                            105           196
+//   the rows of all panels read in order, not panel by panel     106           202
+//   the next 4 rows fetched instead of 16, which evicted each other: they fall into the same cache sets
+//                                                                107           205
 // With few output channels (128) making the patches takes a seventh of the time: each number is used too rarely.
 #pragma once
 #include "inkling/kernels/fast/conv.hpp"  // first
@@ -34,7 +44,7 @@
 
 namespace inkling::kernels::fast {
 
-// What follows the product while its tiles are in the cache: f(start + product + bias), each of them only if there is one.
+// What follows the product while its tiles are in the cache: f(start + product + bias), each only if there is one.
 struct PackedEpilogue {
   const float* bias = nullptr;
   void (*function)(float* x, Index n) = nullptr;
@@ -80,9 +90,9 @@ inline winograd::Filters packed_filters(const PackedWeight& w) {
 
 // x [..., K], w [Out, K], start [..., Out] -> y [..., Out], which may be the same memory as start
 template <std::size_t N>
-void linear_into(const Tensor<float, N>& x, const PackedWeight& w, const PackedEpilogue& epilogue, Tensor<float, N>& y) {
+void linear_into(const Tensor<float, N>& x, const PackedWeight& w, const PackedEpilogue& e, Tensor<float, N>& y) {
   with_weight_type(w.type(), [&](auto type) {
-    packed_linear<type>(row_count(x.shape()), x.data(), w, epilogue, y.data());
+    packed_linear<type>(row_count(x.shape()), x.data(), w, e, y.data());
   });
 }
 // x [N, C, H, W], w [O, C, KH, KW] = w_shape, start [N, O, OH, OW] -> y [N, O, OH, OW], which may be start's memory
