@@ -202,7 +202,7 @@ TEST_CASE("winograd: any shape, within the bound of its roundings") {
     CHECK(worst_bf16 <= 1);
     used = std::max(used, worst), used_bf16 = std::max(used_bf16, worst_bf16);
   }
-  MESSAGE("largest share of the bound n u |A^T| (|U| |V|) |A|: " << used << ", with U and V in bfloat16: " << used_bf16);
+  MESSAGE("largest share of the bound n u |A^T| (|U| |V|) |A|: " << used << ", U and V in bfloat16: " << used_bf16);
 }
 
 TEST_CASE("winograd: how large its errors are beside those of the direct sum") {

@@ -92,12 +92,13 @@ Tensor<double, 4> magnitudes(const winograd::Problem& p, const Tensor<float, 4>&
         for (Index l = 0; l < 3; ++l)
           for (std::size_t e = 0; e < 6; ++e)
             for (std::size_t f = 0; f < 6; ++f)
-              dw(o, c, k, l) += std::abs(m.g[e][k] * m.g[f][l]) * du[static_cast<std::size_t>(o * p.C + c) * 36 + e * 6 + f];
+              dw(o, c, k, l) +=
+                  std::abs(m.g[e][k] * m.g[f][l]) * du[static_cast<std::size_t>(o * p.C + c) * 36 + e * 6 + f];
   return dw;
 }
 
-// The most roundings on a number's way: 4 multiply-adds (B), 6 operations (A), a multiply-add for each tile, an addition
-// for each block of tiles (of at least one row), 10 operations and rounded constants (G).
+// The most roundings on a number's way: 4 multiply-adds (B), 6 operations (A), a multiply-add for each tile, an
+// addition for each block of tiles (of at least one row), 10 operations and rounded constants (G).
 double roundings(const winograd::Problem& p) {
   const Index rows = p.N * p.tile_rows();
   return static_cast<double>(4 + 6 + rows * ((p.OW + 3) / 4) + rows + 10);
@@ -151,7 +152,7 @@ TEST_CASE("winograd gradient: any shape, within the bound of its roundings") {
       winograd::Problem p{};
       p.N = pick({1, 1, 2, 3}), p.C = pick({1, 2, 8, 15, 16, 17, 33, 50}), p.O = pick({1, 3, 4, 5, 8, 9, 17, 24});
       p.H = pick({1, 2, 3, 4, 5, 8, 15, 17}), p.W = pick({1, 2, 3, 4, 7, 8, 16, 17, 33});
-      if (trial == 0) p.N = 3, p.C = 500, p.O = 9, p.H = 37, p.W = 35;  // several blocks of tiles, an odd number in a row
+      if (trial == 0) p.N = 3, p.C = 500, p.O = 9, p.H = 37, p.W = 35;  // several blocks of tiles, odd rows
       Padding pad{pick({0, 1, 1, 2, 3, 5}), pick({0, 1, 1, 2}), pick({0, 1, 1, 2, 3, 5}), pick({0, 1, 1, 2})};
       p.top = pad.top, p.left = pad.left;
       p.OH = p.H + pad.top + pad.bottom - 2, p.OW = p.W + pad.left + pad.right - 2;
@@ -195,7 +196,7 @@ TEST_CASE("winograd gradient: how large its errors are beside those of the direc
       // Of `tiles` multiply-adds the k-th rounds a sum that is sqrt(k / tiles) of the last; there are 20 others.
       const double tiles = static_cast<double>(N * H * H / 16), rms = std::sqrt(squares / all);
       const double tolerance =
-          type == ComputeType::f32 ? growth() * u * std::sqrt(tiles / 2 + 20) : 1.1 * growth() * rms_bf16 * std::sqrt(2.0);
+          growth() * (type == ComputeType::f32 ? u * std::sqrt(tiles / 2 + 20) : 1.1 * rms_bf16 * std::sqrt(2.0));
       MESSAGE(C << " to " << O << " channels, " << to_string(type) << ": rms error / rms " << rms << ", tolerance "
                 << tolerance);
       CHECK(rms <= tolerance);

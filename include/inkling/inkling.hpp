@@ -11,6 +11,7 @@
 #include "inkling/core/shape.hpp"
 #include "inkling/core/tensor.hpp"
 #include "inkling/kernels/checks.hpp"
+#include "inkling/kernels/compute_type.hpp"
 #include "inkling/kernels/kernels.hpp"
 #include "inkling/kernels/negative_sampling.hpp"
 #include "inkling/kernels/options.hpp"

@@ -41,7 +41,8 @@ struct NarrowedLeft {
         if (count % 2 == 1) std::fill_n(panel + count * R, R, 0.0F);
         for (Index c = 0; c < count; c += 2) {  // a vector holds two steps of k
           alignas(64) Bf16Pair pairs[16];
-          const Vec<float> both = load(panel + c * R), next(_mm512_shuffle_f32x4(both, both, 0x4E));  // halves exchanged
+          const Vec<float> both = load(panel + c * R);
+          const Vec<float> next(_mm512_shuffle_f32x4(both, both, 0x4E));  // halves exchanged
           store_pairs(both, next, pairs);
           std::memcpy(out + (e + c) / 2 * R, pairs, sizeof(Bf16Pair) * R);
         }

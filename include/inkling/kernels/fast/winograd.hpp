@@ -52,6 +52,9 @@
 //   batch 2, 1280 -> 1280 at 8^2  87   132 (1.1)                        2560 -> 1280 at 16^2    96   258 (2.2)
 // Packed weights, f32, f16 or bf16, are widened while they change their basis: as fast as these, and 1.25 to 1.75 times
 // as fast as the direct sum with bf16 dot products (212, 180, 218 in the first table's columns).
+// Products of bfloat16 (a scope of kernels/compute_type.hpp; here the gradients of inputs take it), batch 32:
+//   64 -> 64 at 32^2     float 195, bfloat16 299       192 -> 64 at 32^2     247, 400
+//   128 -> 128 at 16^2         283           447       256 -> 128 at 16^2    294, 480
 // Where it does not pay: 1280 -> 1280 at 8^2 in batch 1 (direct 79, this way 69: 4 tiles fill a quarter of a vector),
 // 3 -> 128 at 512^2 (76, 49: the change of basis of the output costs more than the products).
 //
@@ -61,30 +64,20 @@
 //        128             2.9e-6  (1.3e-6)                1.0e-6  (5.9e-7)
 //        512             3.7e-6  (2.7e-6)                2.0e-6  (1.2e-6)
 //       1280             2.5e-6  (2.1e-6)                1.9e-6  (1.7e-6)      slices shorten the sums
+// With U and V rounded to bfloat16 the rms error is 1.1e-2 of the rms value, five times that of rounding x and the
+// filters (2.2e-3), because B and G enlarge what A makes small again; 4e-3 where neighbouring pixels are alike.
 // F(2 x 2, 3 x 3) has the errors of the direct sum, but saves only a factor of 2.25; F(6 x 6, 3 x 3) saves 5.1 with 7
 // times the errors of the direct sum. An infinity or NaN spreads over its tile.
 #pragma once
-#include "inkling/kernels/fast/winograd_transforms.hpp"  // first
+#include "inkling/kernels/fast/winograd_tiles.hpp"  // first
 
 #include <functional>
 #include <optional>
 
-#include "inkling/core/parallel.hpp"
 #include "inkling/core/tensor.hpp"
-#include "inkling/kernels/fast/winograd_units.hpp"
 #include "inkling/kernels/options.hpp"
 
 namespace inkling::kernels::fast::winograd {
-
-// x [N, C, H, W] -> y [N, O, OH, OW]; output (i, j) sees the inputs from (i - top, j - left) on.
-struct Problem {
-  Index N, C, H, W, O, OH, OW, top, left;
-
-  Index tile_rows() const { return (OH + 3) / 4; }
-  Index quads_in_row() const { return (OW + quad_pixels - 1) / quad_pixels; }
-  Index all_quads() const { return N * tile_rows() * quads_in_row(); }
-  Index vectors() const { return (all_quads() + quads - 1) / quads; }
-};
 
 // The filters from channels c.. (so many) to outputs o.. (`rows` of them): out [channel][3][3][Tile::rows]
 using Filters = std::function<void(Index o, Index rows, Index c, Index count, float* out)>;
@@ -99,8 +92,6 @@ inline Filters filters_at(const float* w, Index out_stride, Index in_stride) {
   };
 }
 
-inline constexpr Index panel_vectors = Tile<float>::vectors, panel_quads = panel_vectors * quads;
-inline constexpr Index panel_rows = Tile<float>::rows, panel_columns = Tile<float>::columns;
 inline constexpr Index most_channels = 512, most_panels = 16;
 inline constexpr Index input_bytes = 4 << 20, weight_bytes = 48 << 20;
 
@@ -131,104 +122,6 @@ inline std::optional<Problem> problem(const Shape<4>& x, const Shape<4>& w, cons
 inline std::optional<Problem> backward_problem(const Shape<4>& dy, const Shape<4>& w, const Shape<4>& dx, Index stride,
                                                Index top, Index left, Index dilation, Index groups) {
   return problem(dy, w, dx, {stride, {.top = 2 - top, .left = 2 - left}, dilation, groups});
-}
-
-// --- Blocks of tiles ------------------------------------------------------------------------------------------------
-
-// A run of tiles in one row of tiles of one image.
-struct TileRow {
-  Index image, row, first, last;  // quads first..last-1 of the row
-};
-struct Quad {
-  Index window;         // where its pixels begin in the window
-  Index y;              // where its outputs begin in y, for output channel 0
-  Index lines, pixels;  // how many of them exist
-};
-
-// Some tiles of the output, and their inputs on the basis B for a slice of channels: v [panel][point][unit][column]
-// (units: winograd_units.hpp)
-struct Block {
-  std::vector<TileRow> rows;
-  std::vector<Quad> tiles;
-  Index pitch, channels;
-  Index share;  // with a single vector of tiles, so many points lie side by side in a panel, and no place is wasted
-  Index point_stride, panel_stride;
-  float* v;
-
-  Index vectors() const { return (static_cast<Index>(tiles.size()) + quads - 1) / quads; }
-  Index panels() const { return (vectors() + panel_vectors - 1) / panel_vectors; }
-  Index offset(Index point) const { return point / share * point_stride + point % share * W; }
-};
-
-inline void place_tiles(const Problem& p, Index first, Index last, Block& block) {
-  const Index in_row = p.quads_in_row();
-  block.rows.clear();
-  block.tiles.clear();
-  for (Index q = first; q < last; ++q) {
-    const Index row = q / in_row % p.tile_rows(), image = q / in_row / p.tile_rows(), j = q % in_row;
-    if (j == 0 || q == first) block.rows.push_back({image, row, j, j});
-    block.rows.back().last = j + 1;
-    const Index r = static_cast<Index>(block.rows.size()) - 1;
-    block.tiles.push_back({r * 6 * block.pitch + j * quad_pixels,
-                           image * p.O * p.OH * p.OW + 4 * row * p.OW + j * quad_pixels,
-                           std::min<Index>(4, p.OH - 4 * row), std::min(quad_pixels, p.OW - j * quad_pixels)});
-  }
-}
-
-// The lines of one channel under the rows of a block, with the zeros of the padding: window [row][6][pitch]
-inline void copy_lines(const Problem& p, const Block& block, const float* x, Index c, float* window) {
-  for (const TileRow& r : block.rows)
-    for (Index k = 0; k < 6; ++k, window += block.pitch) {
-      const Index h = 4 * r.row - p.top + k, begin = r.first * quad_pixels, end = r.last * quad_pixels + 4;
-      if (h < 0 || h >= p.H) {
-        std::fill(window + begin, window + end, 0.0F);
-        continue;
-      }
-      const float* line = x + ((r.image * p.C + c) * p.H + h) * p.W - p.left;
-      const Index from = std::clamp(p.left, begin, end), until = std::clamp(p.W + p.left, from, end);
-      std::fill(window + begin, window + from, 0.0F);
-      copy_row(line + from, until - from, window + from);
-      std::fill(window + until, window + end, 0.0F);
-      prefetch(line + from + p.H * p.W, until - from);  // the next channel: too short a run for the processor to guess
-    }
-}
-
-// V = B^T d B for the channels of a unit, from channel `first` + unit * numbers on
-template <ComputeType type>
-void input_unit(const Problem& p, const Block& block, const float* x, Index first, Index unit) {
-  const Index rows = static_cast<Index>(block.rows.size()), size = (rows + 1) * 6 * block.pitch;
-  const Index c = unit * numbers_of<type>, channels = std::min(numbers_of<type>, block.channels - c);
-  const Index count = static_cast<Index>(block.tiles.size()), beyond = rows * 6 * block.pitch;
-  float* window = workspace<float, 3>(numbers_of<type> * size);
-  for (Index e = 0; e < channels; ++e) {
-    copy_lines(p, block, x, first + c + e, window + e * size);
-    if (count % quads != 0) std::fill(window + e * size + beyond, window + (e + 1) * size, 0.0F);
-  }
-  for (Index t = 0; t < block.vectors(); ++t) {
-    const auto transform = [&](Index channel, const auto& write) {
-      Quads pixels;
-      for (Index j = 0; j < 4; ++j) {
-        const Index q = t * quads + j % quads, offset = quads == 4 ? 0 : j;
-        pixels[static_cast<std::size_t>(j)] =
-            window + channel * size + offset + (q < count ? block.tiles[static_cast<std::size_t>(q)].window : beyond);
-      }
-      transform_input(pixels, block.pitch, write);
-    };
-    float* v = block.v + t / panel_vectors * block.panel_stride + unit * panel_columns + t % panel_vectors * W;
-    const auto write = [&](Index point, const V& before, const V& d) {
-      store(v + block.offset(point), unit_of<type>(before, d));
-    };
-    if constexpr (numbers_of<type> == 1) {
-      transform(0, [&](Index point, const V& d) { write(point, d, d); });
-    } else {
-      alignas(64) float before[points * W];
-      transform(0, [&](Index point, const V& d) { store(before + point * W, d); });
-      if (channels == 2)
-        transform(1, [&](Index point, const V& d) { write(point, load(before + point * W), d); });
-      else
-        for (Index point = 0; point < points; ++point) write(point, load(before + point * W), V(0.0F));
-    }
-  }
 }
 
 // --- Weights --------------------------------------------------------------------------------------------------------

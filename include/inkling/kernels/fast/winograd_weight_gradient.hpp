@@ -13,17 +13,17 @@
 // whose S and V stay in the caches; dU gathers them. Blocks are cut by shapes alone: the result does not depend on the
 // number of threads.
 //
-// What it brings: GFLOP/s of one thread, counted as the direct sum needs them (AMD Zen 4, AVX-512: a direct sum can have
-// 117; g++ 12 -O3 -march=native; the fastest of some runs by processor time, batch 32):
+// What it brings: GFLOP/s of one thread, counted as the direct sum needs them (AMD Zen 4, AVX-512: a direct sum can
+// have 117; g++ 12 -O3 -march=native; the fastest of some runs by processor time, batch 32):
 //                                             64 -> 64   192 -> 64   128 -> 128   256 -> 128   128 -> 128
 //                                              at 32^2     at 32^2      at 16^2      at 16^2       at 8^2
 //   direct sum (conv.hpp)                           77          92           90           96           80
-//   36 points, float                               182         214          215          264          266
-//   bfloat16 in pairs of tiles                     262         349          367          419          524
+//   36 points, float                               230         256          269          275          296
+//   bfloat16 in pairs of tiles                     357         410          461          442          508
 //
-// Errors, rms error / rms value, operands uniform in (-1, 1): float 0.6e-6 to 2.3e-6. Rounding S and V to bfloat16 makes
-// 1.2e-2, five times what rounding x and dy does (2.3e-3): A and B enlarge what G makes small again. Smooth images
-// suffer less (4e-3). The error is unbiased and far below the noise that choosing a batch brings into a gradient.
+// Errors, rms error / rms value, operands uniform in (-1, 1): float 0.6e-6 to 2.3e-6. Rounding S and V to bfloat16
+// makes 1.2e-2, five times what rounding x and dy does (2.3e-3): A and B enlarge what G makes small again. Smooth
+// images suffer less (4e-3). The choice of the batch brings far more noise into a gradient.
 #pragma once
 #include "inkling/kernels/fast/winograd.hpp"  // first
 
@@ -162,7 +162,7 @@ void weight_gradient(const Problem& p, const float* dy, const float* x, float* d
   constexpr Index numbers = Arithmetic<Unit>::numbers, R = panel_rows, columns = panel_columns, tile_size = R * columns;
   const Index tiles_in_row = (p.OW + 3) / 4, all_rows = p.N * p.tile_rows();
   const Index o_panels = (p.O + R - 1) / R, c_panels = (p.C + columns - 1) / columns;
-  const Index o_stored = std::max(o_panels, (p.O + W - 1) / W * W / R);  // a vector of channels may span several panels
+  const Index o_stored = std::max(o_panels, (p.O + W - 1) / W * W / R);  // a vector of channels may span panels
 
   // Rows of tiles in a block, an even number of tiles for pairs.
   const Index tile_bytes = points * (o_stored * R + c_panels * columns) * static_cast<Index>(sizeof(Unit)) / numbers;
@@ -189,8 +189,10 @@ void weight_gradient(const Problem& p, const float* dy, const float* x, float* d
       const Index group = i / parts, begin = first + i % parts * part, end = std::min(last, begin + part);
       if (begin >= end) return;
       const Index tile = (begin - first) * tiles_in_row;
-      if (group < c_groups) tiles_to_points<type, 6, columns>(x_side, p.tile_rows(), tiles_in_row, group * W, begin, end, tile);
-      else tiles_to_points<type, 4, R>(dy_side, p.tile_rows(), tiles_in_row, (group - c_groups) * W, begin, end, tile);
+      if (group < c_groups)
+        tiles_to_points<type, 6, columns>(x_side, p.tile_rows(), tiles_in_row, group * W, begin, end, tile);
+      else
+        tiles_to_points<type, 4, R>(dy_side, p.tile_rows(), tiles_in_row, (group - c_groups) * W, begin, end, tile);
     });
     parallel_for_dynamic(points * products, [&](Index i) {
       const Index point = i / products, from = o_panels * (i % products) / products,
@@ -201,7 +203,8 @@ void weight_gradient(const Problem& p, const float* dy, const float* x, float* d
           float* sum = du + point * u_points + (o * c_panels + c) * tile_size;
           multiply_tile<Unit, PanelOrder::columns>(
               std::min(R, p.O - o * R), std::min(columns, p.C - c * columns), tiles,
-              s + point * o_points + o * units * R, v + point * c_points + c * units * columns, first == 0 ? sum : tile);
+              s + point * o_points + o * units * R, v + point * c_points + c * units * columns,
+              first == 0 ? sum : tile);
           if (first > 0)
             for (Index e = 0; e < tile_size; e += W) store(sum + e, load(sum + e) + load(tile + e));
         }
