@@ -125,7 +125,7 @@ Tensor<float, 4> convolve(const Tensor<float, 4>& x, const PackedWeight& w, cons
   Tensor<float, 4> y(conv2d_output_shape(x.shape(), w_shape, o));
   const fast::Patches<float> P = fast::conv_patches(x, w_shape, y.shape(2), y.shape(3), o, 0);
   with_weight_type(w.type(), [&](auto type) {
-    fast::packed_conv<decltype(type)::value>(P, w, bias ? bias->data() : nullptr, y.data());
+    fast::packed_conv<decltype(type)::value>(P, w, {bias ? bias->data() : nullptr}, y.data());
   });
   return y;
 }

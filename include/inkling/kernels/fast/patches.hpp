@@ -96,9 +96,9 @@ class PatchWindow {
     std::vector<Piece> pieces, all;
     std::vector<const T*> starts;
   };
-  // The pieces of all panels of `columns` columns together, for panels of so many units of k: `to` counts from the start
-  // of the first panel. Where P is the image itself a row of all panels lies in memory side by side. Read row by row it
-  // comes in order; panel by panel it would be three lines here and three lines there, each waited for.
+  // The pieces of all panels of `columns` columns together, for panels of so many units of k: `to` counts from the
+  // start of the first panel. Where P is the image itself a row of all panels lies in memory side by side. Read row by
+  // row it comes in order; panel by panel it would be three lines here and three lines there, each waited for.
   template <class Unit>
   void find_pieces_of_all(Index column, Index units, Index columns, Unit* out, Lists& lists) const {
     lists.all.clear();
