@@ -2,18 +2,23 @@
 //
 //   build/bench/bench_training                            with as many threads as OpenMP gives
 //   OMP_NUM_THREADS=1 taskset -c 1 build/bench/bench_training
+//   build/bench/bench_training --compute bf16             convolutions and linear layers multiply bfloat16
 //
 // "images/s" takes the fastest step. "core_images/s" counts the seconds that the cores spent on this program instead of
 // those on the clock: on a machine that others use too, that is the figure to look at (for several threads set
 // OMP_WAIT_POLICY=passive, so that waiting threads do not count). "peak" is the share of what a loop of nothing but
-// multiply-adds in registers reaches in the same run, by the clock, and "core_peak" the same by core seconds. The
+// multiply-adds in registers reaches in the same run (of bfloat16 with --compute bf16; Winograd's algorithm can exceed
+// either), by the clock, and "core_peak" the same by core seconds. The
 // arithmetic counted is that of convolutions, linear layers and attention, three times the forward's.
 #include "peaks.hpp"  // first: it reads the processor's intrinsics
 
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <iostream>
 #include <map>
+#include <string_view>
 
 #include "inkling/core/parallel.hpp"
 #include "inkling/models/autoencoder_kl.hpp"
@@ -32,9 +37,16 @@ double page_faults() {
   return static_cast<double>(use.ru_minflt);
 }
 
+ComputeType compute = ComputeType::f32;  // --compute
+
 // GFLOP/s of nothing but multiply-adds, measured once.
 const inkling_bench::Rate& peak() {
-  static const inkling_bench::Rate rate = inkling_bench::arithmetic_peak<inkling_bench::MultiplyAddF32>();
+  static const inkling_bench::Rate rate = [] {
+#ifdef INKLING_BF16_DOT
+    if (compute == ComputeType::bf16) return inkling_bench::arithmetic_peak<inkling_bench::DotBf16>();
+#endif
+    return inkling_bench::arithmetic_peak<inkling_bench::MultiplyAddF32>();
+  }();
   return rate;
 }
 
@@ -186,7 +198,10 @@ void train(benchmark::State& state, Module& module, const Tensor<float, 4>& targ
     average.emplace_back(p.value().begin(), p.value().end());
   });
   const auto step = [&] {
-    backward(mse_loss(output(), target));
+    {
+      const kernels::ComputeIn compute_in(compute);
+      backward(mse_loss(output(), target));
+    }
     auto parameters = parameter_views(module);
     clip_gradient_norm(parameters, 1.0);
     optimizer.step(parameters, 1e-4);
@@ -304,6 +319,17 @@ BENCHMARK(mini)->Name("train/inkling_mini_unet_batch_64")->Unit(benchmark::kMill
 
 int main(int argc, char** argv) {
   register_memory_kernels();
+  try {
+    for (int i = 1; i + 1 < argc; ++i)
+      if (std::string_view(argv[i]) == "--compute") {
+        compute = compute_type_from_string(argv[i + 1]);
+        std::rotate(argv + i, argv + i + 2, argv + argc);  // the rest is Google Benchmark's
+        argc -= 2;
+      }
+  } catch (const Error& e) {
+    std::cerr << "bench_training: " << e.what() << '\n';
+    return 1;
+  }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();
