@@ -116,7 +116,7 @@ NegativeSampling<T> negative_sampling(const Tensor<T, 2>& in, const Tensor<T, 2>
   constexpr Index group = 16;  // samples a thread takes at a time
   parallel_for((S + group - 1) / group, group * D * 50, [&](Index task) {
     const Index end = std::min(S, (task + 1) * group);
-    std::vector<T> f, weight;
+    std::vector<T> f, weight, factor;
     for (Index s = task * group; s < end; ++s) {
       if (s + 1 < end) {
         for (const auto id : samples.inputs_of(s + 1)) rows::fetch_row(in.data() + id * D, D);
@@ -137,21 +137,28 @@ NegativeSampling<T> negative_sampling(const Tensor<T, 2>& in, const Tensor<T, 2>
         rows::dot_rows(std::make_index_sequence<1>(), out.data(), D, targets.data() + k, h, f.data() + k);
 
       // With x = f for the negatives and -f for the target, the loss is log(1 + e^x) and -dL/dx = -1 / (1 + e^-x).
+      // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), and the logarithms are that of the product: one a sample.
       f[0] = -f[0];
       weight.resize(static_cast<std::size_t>(padded));
+      factor.resize(static_cast<std::size_t>(padded));
       T* const g = weight.data();
       for (k = 0; k < padded; k += width<T>) {
-        using std::abs, std::log;
+        using std::abs;
         using V = Vec<T>;
         const V x = load(f.data() + k), zero = constant<V>(0), one = constant<V>(1);
         const V small = exponential<T>(V(zero - abs(x)));  // e^-|x|, which cannot overflow
         store(g + k, V(constant<V>(static_cast<double>(-rate)) * select_if<V>(x > zero, one, small) / (one + small)));
-        store(f.data() + k, V(log(V(one + small)) + maximum<V>(x, zero)));
+        store(f.data() + k, maximum<V>(x, zero));
+        store(factor.data() + k, V(one + small));
       }
       g[0] = -g[0];
-      T loss = 0;
-      for (k = 0; k < K; ++k) loss += f[static_cast<std::size_t>(k)];
-      r.loss(s) = loss;
+      double loss = 0, product = 1;
+      for (k = 0; k < K; ++k) {
+        loss += static_cast<double>(f[static_cast<std::size_t>(k)]);
+        product *= static_cast<double>(factor[static_cast<std::size_t>(k)]);
+        if (k % 512 == 511) loss += std::log(product), product = 1;  // below 2^512
+      }
+      r.loss(s) = static_cast<T>(loss + std::log(product));
       std::copy_n(g, K, r.g.data() + samples.first_target(s));
       rows::weighted_sum_of_rows(out.data(), D, targets, g, r.e.data() + s * D);
     }
