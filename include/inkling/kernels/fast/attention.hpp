@@ -19,12 +19,12 @@
 //   4 blocks of queries share a block of keys copied side by side                       253        85          72 %
 //   8 blocks share it                                                                   242        89          75 %
 //   keys and values put side by side once per head instead                              223        96          82 %
-//   scores become weights in registers                                                  218        98          84 %
+//   scores become weights in registers                                                  222        97          82 %
 //   products of bfloat16 (attention_bf16.hpp)                                           120       179          76 %
 //   exponentials of 13 bits for them                                                    116       185          79 %
 //   twice as many keys in a block of them, which are half as large                      115       187          80 %
-// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 84 and 79 %, 256^2 x 160 88 and 81 %, 4096 x 77 x 40 65 and
-// 52 % (a quarter of the time waits for queries), 4096^2 x 512 with one head 83 and 83 %.
+// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 84 and 77 %, 256^2 x 160 88 and 80 %, 4096 x 77 x 40 62 and
+// 50 % (a quarter of the time waits for queries), 4096^2 x 512 with one head 83 and 83 %.
 // What is left: the products alone would take 182 ms. A store of 64 bytes takes 1.5 multiply-adds' time away from them,
 // an exponential with its store 8 (rounding, subtraction and sum 1/4 each, the scaling by 2^n a whole one): 203 ms, 103
 // with bfloat16, if nothing ever waited for memory.
