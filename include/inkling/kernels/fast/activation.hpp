@@ -138,8 +138,8 @@ struct Tanh {
 struct Softplus {
   template <class V>
   static V y(const V& x) {
-    using std::abs, std::exp, std::log1p;
-    return maximum(x, constant<V>(0)) + log1p(exp(-abs(x)));
+    using std::abs, std::exp;
+    return maximum(x, constant<V>(0)) + log1p_of(exp(-abs(x)));
   }
   template <class V>
   static V slope(const V& x) {

@@ -99,7 +99,6 @@ Tensor<T, N> softmax_backward(const Tensor<T, N>& dy, const Tensor<T, N>& y, Ind
 template <class T, std::size_t N>
 Tensor<T, N> log_softmax(const Tensor<T, N>& x, Index axis) {
   using namespace softmax_detail;
-  using std::log;
   Tensor<T, N> y(x.shape(), uninitialized);
   along(
       x, axis, "log_softmax",
@@ -113,7 +112,7 @@ Tensor<T, N> log_softmax(const Tensor<T, N>& x, Index axis) {
       },
       [&](Index at, Index length, Index inner, Index count) {
         const auto [largest, sum] = column_max_and_sum(x.data() + at, length, inner, count);
-        const Vec<T> log_sum = log(sum);
+        const Vec<T> log_sum = log_of(sum);
         for (Index i = 0; i < length; ++i, at += inner)
           put<T>(y.data() + at, get(x.data() + at, count) - largest - log_sum, count);
       });

@@ -45,6 +45,41 @@ V maximum(const V& a, const V& b) {
   return select_if<V>(b > a, b, a);
 }
 
+// log(x) and log(1 + x). xsimd 8's do not compile for AVX-512 in a build without optimisation (they pass a constant to
+// an instruction that takes only literals there), so a debugger's build goes through the lanes one by one.
+#if defined(__AVX512F__) && defined(__GNUC__) && !defined(__OPTIMIZE__)
+template <class V, class F>
+V each_lane(V v, const F& f) {
+  if constexpr (std::is_floating_point_v<V>) {
+    return f(v);
+  } else {
+    std::array<typename V::value_type, sizeof(V) / sizeof(typename V::value_type)> lane;
+    v.store_unaligned(lane.data());
+    for (auto& x : lane) x = f(x);
+    return V::load_unaligned(lane.data());
+  }
+}
+template <class V>
+V log_of(const V& v) {
+  return each_lane(v, [](auto x) { return std::log(x); });
+}
+template <class V>
+V log1p_of(const V& v) {
+  return each_lane(v, [](auto x) { return std::log1p(x); });
+}
+#else
+template <class V>
+V log_of(const V& v) {
+  using std::log;
+  return log(v);
+}
+template <class V>
+V log1p_of(const V& v) {
+  using std::log1p;
+  return log1p(v);
+}
+#endif
+
 // The register's lanes added up, always in the same order.
 template <class T>
 double lane_sum(const Vec<T>& v) {
