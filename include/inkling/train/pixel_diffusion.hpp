@@ -38,6 +38,15 @@ inline Tensor<float, 4> from_patches(const Tensor<float, 4>& x, Index p) {
   return out;
 }
 
+// Left to right.
+inline Tensor<float, 4> mirrored(const Tensor<float, 4>& x) {
+  const Index W = x.shape(3), rows = W ? x.size() / W : 0;
+  Tensor<float, 4> out(x.shape(), uninitialized);
+  for (Index r = 0; r < rows; ++r)
+    for (Index w = 0; w < W; ++w) out.data()[r * W + w] = x.data()[r * W + (W - 1 - w)];
+  return out;
+}
+
 struct PixelDiffusionConfig {
   Index patch = 2;
   UNetConfig unet;
@@ -60,6 +69,9 @@ struct PixelDiffusionConfig {
     c.unet.norm_groups = 16;
     return c;
   }
+  // What stands under models/ships: 3.9 million parameters, 7.7 MB in half precision, about 100 training pictures a
+  // second on one core.
+  static PixelDiffusionConfig ships() { return color32({64, 96, 128}, 1); }
 
  private:
   static NoiseScheduleOptions cosine() {
