@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "inkling/core/parallel.hpp"
+#include "inkling/core/thread_affinity.hpp"
 
 namespace inkling_bench {
 
