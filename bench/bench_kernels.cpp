@@ -187,7 +187,6 @@ constexpr const char* usage =
     "OMP_NUM_THREADS sets the number of threads. A filter that begins with - leaves out what matches.\n";
 
 int main(int argc, char** argv) {
-  inkling::pin_threads();
   bool all = false;
   std::string roofline, roofline_core;
   std::vector<WeightType> types{WeightType::f32, WeightType::bf16};

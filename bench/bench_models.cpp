@@ -123,7 +123,6 @@ constexpr const char* usage =
     "OMP_NUM_THREADS sets the number of threads.\n";
 
 int main(int argc, char** argv) {
-  inkling::pin_threads();
   std::string stages = ",text,unet,unet2,decode,encode,";
   std::vector<WeightType> types{WeightType::f32, WeightType::bf16};
   std::vector<std::string> others{argv[0]};

@@ -318,7 +318,6 @@ BENCHMARK(ddpm)->Name("train/ddpm_6.8M_32x32_batch_32")->Unit(benchmark::kMillis
 BENCHMARK(mini)->Name("train/inkling_mini_unet_batch_64")->Unit(benchmark::kMillisecond)->UseRealTime();
 
 int main(int argc, char** argv) {
-  inkling::pin_threads();
   register_memory_kernels();
   try {
     for (int i = 1; i + 1 < argc; ++i)

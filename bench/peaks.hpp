@@ -21,7 +21,6 @@
 #include <vector>
 
 #include "inkling/core/parallel.hpp"
-#include "inkling/core/thread_affinity.hpp"
 
 namespace inkling_bench {
 

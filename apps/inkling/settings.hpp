@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "commands.hpp"
-#include "inkling/core/thread_affinity.hpp"
+#include "inkling/core/parallel.hpp"
 #include "inkling/io/atomic_file.hpp"
 #include "inkling/io/detect_config.hpp"
 #include "inkling/io/nearest_name.hpp"
@@ -31,7 +31,6 @@ inline void use_threads(Index threads) {
     throw inkling::ConfigError("threads", "from 1 to " + std::to_string(most) + ", or 0 for all",
                                std::to_string(threads));
   if (threads > 0) inkling::set_num_threads(static_cast<int>(threads));
-  inkling::pin_threads();
 }
 
 inline inkling::ModelOverrides overrides_from(const ModelChoice& m) {

@@ -10,7 +10,6 @@
 #include "inkling/core/random.hpp"
 #include "inkling/core/shape.hpp"
 #include "inkling/core/tensor.hpp"
-#include "inkling/core/thread_affinity.hpp"
 #include "inkling/kernels/checks.hpp"
 #include "inkling/kernels/compute_type.hpp"
 #include "inkling/kernels/kernels.hpp"
