@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "inkling/plot/canvas.hpp"
@@ -27,7 +28,7 @@ class Palette {
         for (Index x = 0; x < image.width; ++x) {
           const Color c = pixel(image, x, y);
           if (static_cast<Index>(exact.size()) <= most) ++exact[code(c)];
-          Bin& bin = bins[(c.r >> 3) << 10 | (c.g >> 3) << 5 | (c.b >> 3)];
+          Bin& bin = bins[static_cast<std::size_t>((c.r >> 3) << 10 | (c.g >> 3) << 5 | (c.b >> 3))];
           bin.count += 1, bin.sum[0] += c.r, bin.sum[1] += c.g, bin.sum[2] += c.b;
         }
     }
@@ -91,8 +92,10 @@ class Palette {
       if (!(largest->weight() > 0)) break;
       std::vector<Bin> sorted = std::move(largest->bins);
       const int axis = largest->axis;
-      std::stable_sort(sorted.begin(), sorted.end(),
-                       [axis](const Bin& p, const Bin& q) { return p.level(axis) < q.level(axis); });
+      // Bins of one level by their sums, so that the order does not depend on the library's sort.
+      std::sort(sorted.begin(), sorted.end(), [axis](const Bin& p, const Bin& q) {
+        return std::pair(p.level(axis), p.sum) < std::pair(q.level(axis), q.sum);
+      });
       std::size_t cut = 0;
       std::int64_t before = 0;
       while (cut + 2 < sorted.size() && before + sorted[cut].count <= largest->count / 2) before += sorted[cut++].count;

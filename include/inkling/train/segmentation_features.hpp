@@ -38,7 +38,7 @@ inline std::vector<double> feature_correlations(SegmentationUNet<float>& model, 
 inline std::vector<std::size_t> channels_by_correlation(const std::vector<double>& r) {
   std::vector<std::size_t> order(r.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return r[a] > r[b]; });
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return r[a] != r[b] ? r[a] > r[b] : a < b; });
   return order;
 }
 
