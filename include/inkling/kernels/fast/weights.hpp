@@ -39,6 +39,8 @@
 #pragma once
 #include "inkling/kernels/fast/conv.hpp"  // first
 
+#include <concepts>
+
 #include "inkling/kernels/fast/linear.hpp"
 #include "inkling/kernels/fast/stored_operands.hpp"
 
@@ -96,8 +98,9 @@ void linear_into(const Tensor<float, N>& x, const PackedWeight& w, const PackedE
   });
 }
 // x [N, C, H, W], w [O, C, KH, KW] = w_shape, start [N, O, OH, OW] -> y [N, O, OH, OW], which may be start's memory
-inline void conv2d_into(const Tensor<float, 4>& x, const PackedWeight& w, const Shape<4>& w_shape,
-                        const Conv2dOptions& o, const PackedEpilogue& epilogue, Tensor<float, 4>& y) {
+template <std::same_as<float> T>
+void conv2d_into(const Tensor<T, 4>& x, const PackedWeight& w, const Shape<4>& w_shape, const Conv2dOptions& o,
+                 const PackedEpilogue& epilogue, Tensor<T, 4>& y) {
   // Products of bf16 are about twice as fast as those of floats, of 8-bit integers up to four times.
   const double speed = w.type() == WeightType::q8 ? 4 : w.type() == WeightType::bf16 ? 2 : 1;
   if (const auto p = winograd::problem(x.shape(), w_shape, y.shape(), o, speed)) {
