@@ -48,16 +48,16 @@ Variable<float, N> linear_geglu(const Variable<float, N>& x, const kernels::Pack
 }
 
 // residual + conv2d(x): x[N, C, H, W], weight[O, C, KH, KW], bias[O], residual[N, O, H', W'] -> [N, O, H', W']
-inline Variable<float, 4> conv2d_add(const Variable<float, 4>& x, const kernels::PackedWeight& weight,
-                                     const Shape<4>& w_shape, const Variable<float, 1>& bias,
-                                     const kernels::Conv2dOptions& options, Variable<float, 4> residual) {
-  Tensor<float, 4> y =
+template <std::same_as<float> T>
+Variable<T, 4> conv2d_add(const Variable<T, 4>& x, const kernels::PackedWeight& weight, const Shape<4>& w_shape,
+                          const Variable<T, 1>& bias, const kernels::Conv2dOptions& options, Variable<T, 4> residual) {
+  Tensor<T, 4> y =
       residual.disposable()
           ? kernels::conv2d_add(x.value(), weight, w_shape, bias.pointer(), options, residual.take_value())
           : kernels::conv2d_add(x.value(), weight, w_shape, bias.pointer(), options, residual.value());
   return record(
       std::move(y),
-      [x, weight, w_shape, bias, options, residual](const Gradient<float, 4>& dy) {
+      [x, weight, w_shape, bias, options, residual](const Gradient<T, 4>& dy) {
         residual.accumulate(dy);
         conv2d_backward(*dy, x, weight, w_shape, bias, options);
       },
@@ -65,13 +65,14 @@ inline Variable<float, 4> conv2d_add(const Variable<float, 4>& x, const kernels:
 }
 
 // f(conv2d(x)): x[N, C, H, W], weight[O, C, KH, KW], bias[O] -> [N, O, H', W']
-inline Variable<float, 4> conv2d_activation(const Variable<float, 4>& x, const kernels::PackedWeight& weight,
-                                            const Shape<4>& w_shape, const Variable<float, 1>& bias,
-                                            const kernels::Conv2dOptions& options, kernels::Activation kind) {
+template <std::same_as<float> T>
+Variable<T, 4> conv2d_activation(const Variable<T, 4>& x, const kernels::PackedWeight& weight, const Shape<4>& w_shape,
+                                 const Variable<T, 1>& bias, const kernels::Conv2dOptions& options,
+                                 kernels::Activation kind) {
   return record(
       kernels::conv2d_activation(x.value(), weight, w_shape, bias.pointer(), options, kind),
-      [x, weight, w_shape, bias, options, kind](const Tensor<float, 4>& dy) {
-        const Tensor<float, 4> h = kernels::conv2d(x.value(), weight, w_shape, bias.pointer(), options);
+      [x, weight, w_shape, bias, options, kind](const Tensor<T, 4>& dy) {
+        const Tensor<T, 4> h = kernels::conv2d(x.value(), weight, w_shape, bias.pointer(), options);
         conv2d_backward(kernels::activation_backward(kind, dy, h), x, weight, w_shape, bias, options);
       },
       x, bias);

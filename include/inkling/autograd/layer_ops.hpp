@@ -1,6 +1,8 @@
 // The operations with weights: convolution, linear map, normalisation, embedding, attention.
 // y = f(x, ...) and, beside it, what dL/dy means for each input; the formulas stand in kernels/reference.
 #pragma once
+#include <concepts>
+
 #include "inkling/autograd/variable.hpp"
 #include "inkling/kernels/compute_type.hpp"
 #include "inkling/kernels/kernels.hpp"
@@ -25,9 +27,9 @@ Variable<T, 4> conv2d(const Variable<T, 4>& x, const Variable<T, 4>& weight, con
 
 // What dL/dy means for the inputs of a convolution with a packed weight: that gets no gradient, that of x goes through
 // the numbers as stored.
-inline void conv2d_backward(const Tensor<float, 4>& dy, const Variable<float, 4>& x,
-                            const kernels::PackedWeight& weight, const Shape<4>& w_shape,
-                            const Variable<float, 1>& bias, const kernels::Conv2dOptions& options) {
+template <std::same_as<float> T>
+void conv2d_backward(const Tensor<T, 4>& dy, const Variable<T, 4>& x, const kernels::PackedWeight& weight,
+                     const Shape<4>& w_shape, const Variable<T, 1>& bias, const kernels::Conv2dOptions& options) {
   if (x.requires_grad()) {
     const auto w = kernels::unpacked(weight, w_shape, kernels::WeightUse::convolution, "conv2d");
     x.accumulate(kernels::conv2d_backward_input(dy, w, x.shape(), options));
@@ -35,12 +37,12 @@ inline void conv2d_backward(const Tensor<float, 4>& dy, const Variable<float, 4>
   if (bias.requires_grad()) bias.accumulate(kernels::conv2d_backward_bias(dy));
 }
 // The same convolution with a packed weight [O, C, KH, KW].
-inline Variable<float, 4> conv2d(const Variable<float, 4>& x, const kernels::PackedWeight& weight,
-                                 const Shape<4>& w_shape, const Variable<float, 1>& bias,
-                                 const kernels::Conv2dOptions& options) {
+template <std::same_as<float> T>
+Variable<T, 4> conv2d(const Variable<T, 4>& x, const kernels::PackedWeight& weight, const Shape<4>& w_shape,
+                      const Variable<T, 1>& bias, const kernels::Conv2dOptions& options) {
   return record(
       kernels::conv2d(x.value(), weight, w_shape, bias.pointer(), options),
-      [x, weight, w_shape, bias, options](const Tensor<float, 4>& dy) {
+      [x, weight, w_shape, bias, options](const Tensor<T, 4>& dy) {
         conv2d_backward(dy, x, weight, w_shape, bias, options);
       },
       x, bias);
@@ -187,8 +189,9 @@ Variable<T, 3> attention(const Variable<T, 3>& q, const Variable<T, 3>& k, const
   return detail::record_attention(kernels::attention(q.value(), k.value(), v.value(), options), q, k, v, options);
 }
 // The same with products of bfloat16. Its gradient is that of the formula without the roundings.
-inline Variable<float, 3> attention_bf16(const Variable<float, 3>& q, const Variable<float, 3>& k,
-                                         const Variable<float, 3>& v, const kernels::AttentionOptions& options) {
+template <std::same_as<float> T>
+Variable<T, 3> attention_bf16(const Variable<T, 3>& q, const Variable<T, 3>& k, const Variable<T, 3>& v,
+                              const kernels::AttentionOptions& options) {
   return detail::record_attention(kernels::attention_bf16(q.value(), k.value(), v.value(), options), q, k, v, options);
 }
 

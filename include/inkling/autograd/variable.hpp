@@ -15,6 +15,15 @@
 
 namespace inkling {
 
+namespace detail {
+// sum[i] = a[i] + b[i]
+template <class T>
+void add_numbers(Index n, const T* a, const T* b, T* sum) {
+  using kernels::fast::Vec;
+  kernels::fast::parallel_map(n, 1, sum, [](const Vec<T>& x, const Vec<T>& y) { return x + y; }, a, b);
+}
+}  // namespace detail
+
 // dL/dy on its way back. y = a + b hands the same numbers to a and to b, so several variables may share one gradient;
 // it is copied only when one of them has to write to it.
 template <class T, std::size_t N>
@@ -50,9 +59,7 @@ class Gradient {
 
  private:
   static void add_into(const Tensor<T, N>& a, const Tensor<T, N>& b, Tensor<T, N>& sum) {
-    using kernels::fast::Vec;
-    kernels::fast::parallel_map(
-        a.size(), 1, sum.data(), [](const Vec<T>& x, const Vec<T>& y) { return x + y; }, a.data(), b.data());
+    detail::add_numbers(a.size(), a.data(), b.data(), sum.data());
   }
   std::shared_ptr<Tensor<T, N>> shared_;
 };

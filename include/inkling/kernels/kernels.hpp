@@ -140,3 +140,7 @@ Tensor<T, 2> timestep_embedding(const Tensor<T, 1>& t, Index dim, TimestepEmbedd
 }
 
 }  // namespace inkling::kernels
+
+#ifdef INKLING_COMPILED_KERNELS
+#include "inkling/kernels/instantiations.hpp"  // they are in a library
+#endif

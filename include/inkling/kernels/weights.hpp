@@ -74,57 +74,64 @@ class PackedWeight {
 
   // w [out, depth]: the numbers as stored. For f32 they are those given, for f16 those given as half.
   void unpack(float* w) const {
-    if (!data_) return;
-    with_weight_type(type_, [&](auto type) {
-      constexpr WeightType stored = decltype(type)::value;
-      const fast::StoredLayout<stored> layout(out_, depth_, use_);
-      const Index lanes = layout.lanes, step = layout.blocks.step;
-      parallel_for(layout.panels(), lanes * depth_, [&](Index p) {
-        float* panel = fast::workspace<float, 4>(lanes * step);
-        for (Index k = 0; k < depth_; k += step) {
-          const Index depth = std::min(step, depth_ - k);
-          fast::StoredPanel<stored>::widen(data_.get() + layout.offset(k, p), lanes, depth, panel);
-          fast::transpose(panel, lanes, depth, layout.rows(p), w + layout.first_row(p) * depth_ + k, depth_);
-        }
-      });
-    });
+    if (data_) with_weight_type(type_, [&](auto type) { unpack_as<decltype(type)::value>(w); });
   }
 
  private:
-  // A piece of a few rows at a time is widened to float, turned into a panel and stored.
   void pack(const void* w, std::size_t size, void (*widen)(const void*, Index, float*)) {
-    with_weight_type(type_, [&](auto type) {
-      constexpr WeightType stored = decltype(type)::value;
-      const fast::StoredLayout<stored> layout(out_, depth_, use_);
-      const Index lanes = layout.lanes, step = layout.blocks.step;
-      bytes_ = layout.bytes();
-      constexpr std::align_val_t line{64};
-      data_ = std::shared_ptr<std::byte>(
-          static_cast<std::byte*>(::operator new(static_cast<std::size_t>(bytes_), line)),
-          [](std::byte* p) { ::operator delete(p, line); });
-      ask_for_large_pages(data_.get(), static_cast<std::size_t>(bytes_));
-      parallel_for(layout.panels(), lanes * depth_, [&](Index p) {
-        float* rows = fast::workspace<float, 4>(2 * lanes * step);
-        float* panel = rows + lanes * step;
-        for (Index k = 0; k < depth_; k += step) {
-          const Index depth = std::min(step, depth_ - k), count = layout.rows(p);
-          if (count < lanes) std::fill_n(panel, lanes * depth, 0.0f);
-          for (Index i = 0; i < count; ++i)
-            widen(static_cast<const std::byte*>(w) +
-                      static_cast<std::size_t>((layout.first_row(p) + i) * depth_ + k) * size,
-                  depth, rows + i * depth);
-          fast::transpose(rows, depth, count, depth, panel, lanes);
-          fast::StoredPanel<stored>::narrow(panel, lanes, depth, data_.get() + layout.offset(k, p));
-        }
-      });
-    });
+    with_weight_type(type_, [&](auto type) { pack_as<decltype(type)::value>(w, size, widen); });
   }
+  template <WeightType stored>
+  void pack_as(const void* w, std::size_t size, void (*widen)(const void*, Index, float*));
+  template <WeightType stored>
+  void unpack_as(float* w) const;
 
   Index out_ = 0, depth_ = 0, bytes_ = 0;
   WeightType type_ = WeightType::f32;
   WeightUse use_ = WeightUse::linear;
   std::shared_ptr<std::byte> data_;
 };
+
+// A piece of a few rows at a time is widened to float, turned into a panel and stored.
+template <WeightType stored>
+void PackedWeight::pack_as(const void* w, std::size_t size, void (*widen)(const void*, Index, float*)) {
+  const fast::StoredLayout<stored> layout(out_, depth_, use_);
+  const Index lanes = layout.lanes, step = layout.blocks.step;
+  bytes_ = layout.bytes();
+  constexpr std::align_val_t line{64};
+  data_ = std::shared_ptr<std::byte>(
+      static_cast<std::byte*>(::operator new(static_cast<std::size_t>(bytes_), line)),
+      [](std::byte* p) { ::operator delete(p, line); });
+  ask_for_large_pages(data_.get(), static_cast<std::size_t>(bytes_));
+  parallel_for(layout.panels(), lanes * depth_, [&](Index p) {
+    float* rows = fast::workspace<float, 4>(2 * lanes * step);
+    float* panel = rows + lanes * step;
+    for (Index k = 0; k < depth_; k += step) {
+      const Index depth = std::min(step, depth_ - k), count = layout.rows(p);
+      if (count < lanes) std::fill_n(panel, lanes * depth, 0.0f);
+      for (Index i = 0; i < count; ++i)
+        widen(static_cast<const std::byte*>(w) +
+                  static_cast<std::size_t>((layout.first_row(p) + i) * depth_ + k) * size,
+              depth, rows + i * depth);
+      fast::transpose(rows, depth, count, depth, panel, lanes);
+      fast::StoredPanel<stored>::narrow(panel, lanes, depth, data_.get() + layout.offset(k, p));
+    }
+  });
+}
+
+template <WeightType stored>
+void PackedWeight::unpack_as(float* w) const {
+  const fast::StoredLayout<stored> layout(out_, depth_, use_);
+  const Index lanes = layout.lanes, step = layout.blocks.step;
+  parallel_for(layout.panels(), lanes * depth_, [&](Index p) {
+    float* panel = fast::workspace<float, 4>(lanes * step);
+    for (Index k = 0; k < depth_; k += step) {
+      const Index depth = std::min(step, depth_ - k);
+      fast::StoredPanel<stored>::widen(data_.get() + layout.offset(k, p), lanes, depth, panel);
+      fast::transpose(panel, lanes, depth, layout.rows(p), w + layout.first_row(p) * depth_ + k, depth_);
+    }
+  });
+}
 
 inline void require_use(const PackedWeight& w, WeightUse use, std::string_view where) {
   const auto name = [](WeightUse u) {

@@ -3,9 +3,7 @@
 #include <cmath>
 #include <optional>
 
-#include "inkling/autograd/fused_ops.hpp"
-#include "inkling/autograd/layer_ops.hpp"
-#include "inkling/autograd/math_ops.hpp"
+#include "inkling/autograd/ops.hpp"
 #include "inkling/nn/module.hpp"
 #include "inkling/nn/observer.hpp"
 

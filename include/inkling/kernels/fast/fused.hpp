@@ -21,11 +21,13 @@
 namespace inkling::kernels::fast {
 
 // x[0..n) = f(x[0..n)), by a pointer: so the product is compiled once and not for every function.
-using RowFunction = void (*)(float* x, Index n);
-inline RowFunction row_function(Activation kind) {
-  RowFunction found = nullptr;
+template <class T>
+using RowFunction = void (*)(T* x, Index n);
+template <class T>
+RowFunction<T> row_function(Activation kind) {
+  RowFunction<T> found = nullptr;
   functions::with_function(kind, [&]<class F>(F) {
-    found = [](float* x, Index n) { map(n, x, [](const Vec<float>& v) { return F::y(v); }, x); };
+    found = [](T* x, Index n) { map(n, x, [](const Vec<T>& v) { return F::y(v); }, x); };
   });
   return found;
 }
@@ -119,7 +121,7 @@ Tensor<float, N> linear_activation(const Tensor<float, N>& x, const PackedWeight
   if (w.use() == WeightUse::gated) return activation(kind, linear(x, w, bias));
   Tensor<float, N> y(linear_output_shape(x.shape(), Shape<2>{w.out(), w.depth()}, "linear_activation"), uninitialized);
   require_vector(bias, w.out(), "linear_activation bias");
-  linear_into(x, w, {bias ? bias->data() : nullptr, row_function(kind)}, y);
+  linear_into(x, w, {bias ? bias->data() : nullptr, row_function<float>(kind)}, y);
   return y;
 }
 
@@ -171,7 +173,7 @@ inline Tensor<float, 4> conv2d_activation(const Tensor<float, 4>& x, const Packe
   require_packed_shape(w, w_shape, WeightUse::convolution, "conv2d_activation");
   Tensor<float, 4> y(conv2d_output_shape(x.shape(), w_shape, o, "conv2d_activation"), uninitialized);
   require_vector(bias, w_shape[0], "conv2d_activation bias");
-  conv2d_into(x, w, w_shape, o, {bias ? bias->data() : nullptr, row_function(kind)}, y);
+  conv2d_into(x, w, w_shape, o, {bias ? bias->data() : nullptr, row_function<float>(kind)}, y);
   return y;
 }
 
