@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "inkling/core/eigen.hpp"
 #include "inkling/train/ink_digits.hpp"
 #include "inkling/train/ink_measure.hpp"
 #include "support.hpp"
@@ -407,7 +408,7 @@ TEST_CASE("data: a painted digit turned to gray is the digit of MNIST again") {
   }
   CHECK(x == doctest::Approx(14).epsilon(0.02));
   CHECK(y == doctest::Approx(14).epsilon(0.02));
-  const Tensor<float, 2>::Matrix products = gray.matrix() * scans.matrix().transpose();
+  const Matrix<float> products = gray.matrix() * scans.matrix().transpose();
   Index right = 0;
   for (Index i = 0; i < count; ++i) {
     Index best = 0;

@@ -19,10 +19,12 @@
 #include <xtensor/xview.hpp>
 #endif
 
+#include "inkling/core/eigen.hpp"
 #include "inkling/core/memory.hpp"
 #include "inkling/core/parallel.hpp"
 #include "inkling/core/progress.hpp"
 #include "inkling/core/tensor.hpp"
+#include "inkling/core/xtensor.hpp"
 #include "support.hpp"
 
 using namespace inkling;
@@ -186,6 +188,27 @@ TEST_CASE("door to xtensor: an expression becomes a tensor of the same rank") {
   CHECK(sum() == 15.0f);
   CHECK(message([&] { Tensor<float, 3>(xt::exp(x.xt())); }) == "Tensor from expression: expected 3 dimensions, got 2");
   CHECK_THROWS_AS((Tensor<float, 1>(xt::exp(x.xt()))), ShapeError);
+}
+
+TEST_CASE("door to xtensor: an expression is assigned to the shape that is there") {
+  Tensor<float, 2> x = counting(Shape<2>{2, 3});
+  const float* at = x.data();
+  x.xt() = x.xt() * 2.0f + 1.0f;
+  CHECK(x(1, 2) == 11.0f);
+  CHECK(x.data() == at);
+  x.xt() += x.xt();
+  CHECK(x(0, 0) == 2.0f);
+  xt::view(x.xt(), 1, xt::all()) = 5.0f;
+  CHECK(x(1, 0) == 5.0f);
+  CHECK(x(0, 1) == 6.0f);
+  const Tensor<float, 2> turned = counting(Shape<2>{3, 2}), more = counting(Shape<2>{4, 3});
+  CHECK_THROWS_AS(x.xt() = turned.xt() + 0.0f, std::runtime_error);
+  CHECK_THROWS_AS(x.xt() = more.xt() + 0.0f, std::runtime_error);
+  CHECK(x(1, 2) == 5.0f);
+  CHECK(x.shape() == Shape<2>{2, 3});
+  x.xt() = counting(Shape<1>{3}).xt() + 0.0f;
+  CHECK(x(0, 1) == 1.0f);
+  CHECK(x(1, 1) == 1.0f);
 }
 
 TEST_CASE("door to Eigen: all dimensions but the last are rows") {

@@ -1,6 +1,7 @@
 // Everything, for people in a hurry. Whoever minds the seconds includes what is used: one model header is enough to run
 // a model.
 #pragma once
+#include "inkling/core/eigen.hpp"
 #include "inkling/core/error.hpp"
 #include "inkling/core/half.hpp"
 #include "inkling/core/intrinsics.hpp"
@@ -10,6 +11,7 @@
 #include "inkling/core/random.hpp"
 #include "inkling/core/shape.hpp"
 #include "inkling/core/tensor.hpp"
+#include "inkling/core/xtensor.hpp"
 #include "inkling/kernels/checks.hpp"
 #include "inkling/kernels/compute_type.hpp"
 #include "inkling/kernels/kernels.hpp"

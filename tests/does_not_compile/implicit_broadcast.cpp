@@ -2,7 +2,7 @@
 // refused: (no match for .operator\+.|invalid operands to binary expression)
 #include <xtensor/xmath.hpp>
 
-#include "inkling/core/tensor.hpp"
+#include "inkling/core/xtensor.hpp"
 using inkling::Tensor;
 
 Tensor<float, 4> use(const Tensor<float, 4>& x, const Tensor<float, 1>& bias) {

@@ -2,7 +2,7 @@
 // refused: (no matching function for call to .exp|cannot convert .*Tensor.* to .double.)
 #include <xtensor/xmath.hpp>
 
-#include "inkling/core/tensor.hpp"
+#include "inkling/core/xtensor.hpp"
 using inkling::Tensor;
 
 Tensor<float, 2> use(const Tensor<float, 2>& x) {

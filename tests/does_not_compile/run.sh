@@ -18,7 +18,7 @@ trap 'rm -rf "$work"' EXIT
 # All the correct programs at once, each in a namespace of its own: that saves a dozen compiler runs.
 {
   grep -h '^#include <' "$here"/*.cpp | sort -u
-  echo '#include "inkling/core/tensor.hpp"'
+  grep -h '^#include "' "$here"/*.cpp | sort -u
   for source in "$here"/*.cpp; do
     printf 'namespace %s {\n#include "%s"\n}\n' "$(basename "$source" .cpp)" "$source"
   done

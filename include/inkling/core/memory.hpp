@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <type_traits>
+#include <utility>
 #include <vector>
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -180,6 +182,45 @@ struct PoolAllocator {
   bool operator==(const PoolAllocator<U>&) const noexcept {
     return true;
   }
+};
+
+// A block of the pool with n elements, unset until they are written. Copies are deep, a move leaves nothing behind.
+template <class T>
+class Buffer {
+  static_assert(std::is_trivially_copyable_v<T>, "a tensor holds numbers");
+
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t n) : data_(n > 0 ? PoolAllocator<T>().allocate(n) : nullptr), size_(n) {}
+  Buffer(const Buffer& other) : Buffer(other.size_) { std::copy_n(other.data_, size_, data_); }
+  Buffer(Buffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Buffer& operator=(const Buffer& other) {
+    if (this == &other) return *this;
+    if (size_ != other.size_) *this = Buffer(other.size_);
+    std::copy_n(other.data_, size_, data_);
+    return *this;
+  }
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    other.free();
+    return *this;
+  }
+  ~Buffer() { free(); }
+
+  T* data() noexcept { return data_; }
+  const T* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  void free() noexcept {
+    if (data_) PoolAllocator<T>().deallocate(data_, size_);
+    data_ = nullptr, size_ = 0;
+  }
+
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
 };
 
 }  // namespace inkling

@@ -1,24 +1,16 @@
 // Tensor<T, N>: N-dimensional array of T in row-major order, with N part of the type.
 //
-// It owns an xt::xtensor but is its own class, on purpose: a rank-3 tensor must not pass where rank 4 is wanted
-// (with a plain alias that compiles and reads out of bounds), `a + b` must not broadcast a bias along the wrong
-// axis, and float must not turn into double unseen. Two doors lead out: xt() for numpy-like expressions, and
-// matrix() for linear algebra with Eigen.
+// A class of its own, on purpose: a rank-3 tensor must not pass where rank 4 is wanted (with xt::xtensor that compiles
+// and reads out of bounds), `a + b` must not broadcast a bias along the wrong axis, and float must not turn into double
+// unseen. Two doors lead out: xt() for numpy-like expressions (include core/xtensor.hpp) and matrix() for linear algebra
+// with Eigen (include core/eigen.hpp). Only who walks through them waits for those libraries to compile.
 #pragma once
-#include "inkling/core/intrinsics.hpp"  // first
-
-#include <Eigen/Core>
 #include <algorithm>
 #include <concepts>
 #include <initializer_list>
 #include <span>
+#include <type_traits>
 #include <utility>
-#include <vector>
-#if __has_include(<xtensor/containers/xtensor.hpp>)
-#include <xtensor/containers/xtensor.hpp>  // from xtensor 0.26 on
-#else
-#include <xtensor/xtensor.hpp>
-#endif
 
 #include "inkling/core/memory.hpp"
 #include "inkling/core/shape.hpp"
@@ -27,6 +19,11 @@
 #ifndef INKLING_CHECK_INDICES
 #define INKLING_CHECK_INDICES 0
 #endif
+
+namespace xt {
+template <class E>
+class xexpression;
+}
 
 namespace inkling {
 
@@ -38,18 +35,14 @@ template <class T, std::size_t N>
 class Tensor {
  public:
   using value_type = T;
-  using Storage = xt::xtensor<T, N, xt::layout_type::row_major, PoolAllocator<T>>;
-  using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   static constexpr std::size_t rank = N;
 
-  Tensor() : storage_(), shape_{} {
-    if constexpr (N == 0) storage_() = T{};
-  }
+  Tensor() : Tensor(Shape<N>{}) {}
   // Zeros.
   explicit Tensor(const Shape<N>& shape) : Tensor(shape, T{}) {}
   Tensor(const Shape<N>& shape, T value) : Tensor(shape, uninitialized) { fill(value); }
   Tensor(const Shape<N>& shape, Uninitialized)
-      : storage_((checked_size(shape, "Tensor"), xt_shape(shape))), shape_(shape) {}
+      : elements_(static_cast<std::size_t>(checked_size(shape, "Tensor"))), shape_(shape) {}
   // The values in row-major order; throws ShapeError unless there are exactly as many as the shape holds.
   Tensor(const Shape<N>& shape, std::span<const T> values) : Tensor(shape, uninitialized) {
     if (static_cast<Index>(values.size()) != size())
@@ -62,16 +55,14 @@ class Tensor {
   // From a numpy-like expression, evaluated here: Tensor<float, 2> y(xt::exp(x.xt())). Explicit: it costs time.
   // Throws ShapeError unless the expression has N dimensions (xtensor would broadcast it).
   template <class E>
-  explicit Tensor(const xt::xexpression<E>& expression) : storage_(require_rank(expression)), shape_{} {
-    for (std::size_t d = 0; d < N; ++d) shape_[d] = static_cast<Index>(storage_.shape()[d]);
-  }
+  explicit Tensor(const xt::xexpression<E>& expression) : Tensor(evaluated(std::type_identity<Tensor>(), expression)) {}
 
   Tensor(const Tensor&) = default;  // deep
   Tensor& operator=(const Tensor&) = default;
   // Moving leaves an empty tensor behind.
-  Tensor(Tensor&& other) noexcept : storage_(std::move(other.storage_)), shape_(std::exchange(other.shape_, {})) {}
+  Tensor(Tensor&& other) noexcept : elements_(std::move(other.elements_)), shape_(std::exchange(other.shape_, {})) {}
   Tensor& operator=(Tensor&& other) noexcept {
-    storage_ = std::move(other.storage_);
+    elements_ = std::move(other.elements_);
     shape_ = std::exchange(other.shape_, {});
     return *this;
   }
@@ -86,8 +77,8 @@ class Tensor {
   }
   bool empty() const noexcept { return size() == 0; }
 
-  T* data() noexcept { return storage_.data(); }
-  const T* data() const noexcept { return storage_.data(); }
+  T* data() noexcept { return elements_.data(); }
+  const T* data() const noexcept { return elements_.data(); }
   T* begin() noexcept { return data(); }
   T* end() noexcept { return data() + size(); }
   const T* begin() const noexcept { return data(); }
@@ -119,7 +110,7 @@ class Tensor {
     if (checked_size(shape, "reshape") != size())
       throw ShapeError("reshape", std::to_string(size()) + " elements as in " + to_string(shape_), to_string(shape));
     shape_ = {};
-    return Tensor<T, M>(std::move(storage_.storage()), shape);
+    return Tensor<T, M>(std::move(elements_), shape);
   }
 
   // Another scalar type, element by element. Never happens implicitly.
@@ -130,52 +121,33 @@ class Tensor {
     return out;
   }
 
-  // Door 1: the xtensor, for numpy-like expressions and views. Assigning another shape through it is an error.
-  Storage& xt() noexcept { return storage_; }
-  const Storage& xt() const noexcept { return storage_; }
-
-  // Door 2: an Eigen matrix over the same memory: (all dimensions but the last) x (last dimension).
-  Eigen::Map<Matrix> matrix()
-    requires(N >= 1)
-  {
-    return {data(), rows(), shape_[N - 1]};
+  // Door 1: an xtensor view of the same memory, for numpy-like expressions. Needs inkling/core/xtensor.hpp.
+  template <class Self = Tensor>
+  auto xt() {
+    return xt_door(static_cast<Self&>(*this));
   }
-  Eigen::Map<const Matrix> matrix() const
-    requires(N >= 1)
-  {
-    return {data(), rows(), shape_[N - 1]};
+  template <class Self = Tensor>
+  auto xt() const {
+    return xt_door(static_cast<const Self&>(*this));
+  }
+
+  // Door 2: an Eigen map over the same memory: (all dimensions but the last) x (last dimension). Needs
+  // inkling/core/eigen.hpp.
+  template <class Self = Tensor>
+  auto matrix() {
+    return matrix_door(static_cast<Self&>(*this));
+  }
+  template <class Self = Tensor>
+  auto matrix() const {
+    return matrix_door(static_cast<const Self&>(*this));
   }
 
  private:
   template <class, std::size_t>
   friend class Tensor;
-  using XtShape = typename Storage::shape_type;
 
-  Tensor(typename Storage::storage_type&& elements, const Shape<N>& shape)
-      : storage_(std::move(elements), xt_shape(shape), xt_strides(shape)), shape_(shape) {}
+  Tensor(Buffer<T>&& elements, const Shape<N>& shape) : elements_(std::move(elements)), shape_(shape) {}
 
-  template <class E>
-  static const xt::xexpression<E>& require_rank(const xt::xexpression<E>& expression) {
-    if (const std::size_t got = expression.derived_cast().dimension(); got != N)
-      throw ShapeError("Tensor from expression", std::to_string(N) + " dimensions", std::to_string(got));
-    return expression;
-  }
-  static XtShape xt_shape(const Shape<N>& shape) {
-    XtShape out{};
-    for (std::size_t d = 0; d < N; ++d) out[d] = static_cast<typename XtShape::value_type>(shape[d]);
-    return out;
-  }
-  static typename Storage::strides_type xt_strides(const Shape<N>& shape) {
-    typename Storage::strides_type out{};
-    Index stride = 1;
-    for (std::size_t d = N; d-- > 0; stride *= shape[d]) out[d] = shape[d] == 1 ? 0 : stride;  // xtensor: 0 for 1
-    return out;
-  }
-  Index rows() const {
-    Index n = 1;
-    for (std::size_t d = 0; d + 1 < N; ++d) n *= shape_[d];
-    return n;
-  }
   template <class... I>
   Index offset(I... index) const {
     Index at = 0;
@@ -191,7 +163,7 @@ class Tensor {
                        "an index from 0 to " + std::to_string(shape_[d] - 1), std::to_string(i));
   }
 
-  Storage storage_;
+  Buffer<T> elements_;
   Shape<N> shape_;
 };
 

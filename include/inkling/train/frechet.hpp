@@ -1,10 +1,10 @@
 // How far apart two sets of pictures are: the Frechet distance between the normal distributions that have the means and
 // covariances of their features (Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule", section 3).
 #pragma once
+#include "inkling/core/eigen.hpp"  // first
+
 #include <Eigen/Eigenvalues>
 #include <string>
-
-#include "inkling/core/tensor.hpp"
 
 namespace inkling {
 

@@ -1,12 +1,12 @@
 // Is it new? The nearest of what is known already.
 #pragma once
-#include <Eigen/Core>
+#include "inkling/core/eigen.hpp"  // first
+
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "inkling/core/parallel.hpp"
-#include "inkling/core/tensor.hpp"
 
 namespace inkling {
 

@@ -1,11 +1,10 @@
 // Principal component analysis: the directions along which points differ most (Pearson 1901; Hotelling 1933).
 #pragma once
-#include <Eigen/Core>
+#include "inkling/core/eigen.hpp"  // first
+
 #include <Eigen/Eigenvalues>
 #include <cmath>
 #include <vector>
-
-#include "inkling/core/tensor.hpp"
 
 namespace inkling {
 
