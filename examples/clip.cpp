@@ -130,6 +130,7 @@ int main(int argc, char** argv) {
     const Tensor<float, 2> classes = embed_nouns(pair, words, nouns, sentences);
     const double together = share_right(similarities(seen, classes), test.labels);
     std::printf("%5.1f %% by the mean of the %zu sentences\n", 100 * together, sentences.size());
+    // 76.5 % measured, 10 % by chance; 10,000 pictures drawn anew would vary by 0.4 % (binomial).
     example.claim(together > 0.6, "without a classifier ever trained, 60 % of unseen pictures are named right");
     example.claim(together > mean - 0.005, "the mean of sentences is no worse than one of them");
     const std::vector<Index> named = nearest(similarities(seen, classes));
@@ -182,6 +183,7 @@ int main(int argc, char** argv) {
     const double plain = ask("which digit, by \"a seven\"", numbers, {"{}"}, digit_of);
     const double many = ask("which digit, by the mean of \"a seven in red ink\" in all inks", numbers, inks, digit_of);
     const double color = ask("which ink, by \"a red digit\"", colors, {"{} digit"}, ink_of);
+    // 66 % and 98 % measured of 500, where 2.1 % and 0.6 % are one standard deviation; 10 % by chance.
     example.claim(std::min(plain, many) > 0.5 && color > 0.8, "one pair says what digit it is and what ink, as asked");
 
     // ---- Negatives and temperature: a smaller pair, the same number of pictures seen, 4,000 to draw from ----
@@ -219,6 +221,9 @@ int main(int argc, char** argv) {
     look.title = "Right after " + std::to_string(images) + " pictures, however many a batch", look.log_x = true;
     look.x_label = "pictures and captions a batch", look.y_label = "share of 1,000 right", look.y_low = 0;
     write_png(out / "negatives.png", plot::line_plot(curves, look));
+    // Measured: 5.4 % and 5.8 to 6.8 % apart. 1,000 pictures drawn anew would move such a difference by up to 2.2 %
+    // (binomial, as if the two did not see the same pictures): 3 % are more than one of those, less than two. It is the
+    // same here at every run, but another seed of the training need not stay above it.
     example.claim(by_size[64] > by_size[2] + 0.03, "picture for picture, 63 negatives teach more than one");
     example.claim(usual > warm + 0.03 && by_size[64] > warm + 0.03, "at temperature 1 less is learned");
   });

@@ -1,5 +1,6 @@
-// What every example does around its subject: --help, options, errors as one line.
+// What every example does around its subject: --help, options, Ctrl-C, errors as one line.
 #pragma once
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -7,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "inkling/core/error.hpp"
 
 #ifndef INKLING_SOURCE_DIR
 #define INKLING_SOURCE_DIR "."
@@ -50,17 +53,28 @@ class Example {
     std::filesystem::create_directories(path);
     return path;
   }
-  // For the training loop: one line that says how far it is.
+  // For the training loop: one line that says how far it is. Ctrl-C makes the loop keep a checkpoint and stop.
   static auto progress(const std::string& name) {
+    catch_interrupts();
     return [name](const auto& s) {
       if (s.step % 100 == 0 || s.step == s.steps)
         std::fprintf(stderr, "\r%s: step %td of %td, loss %.4f%s", name.c_str(), s.step, s.steps, s.average_loss,
                      s.step == s.steps ? "\n" : "");
-      return true;
+      return !interrupted();
     };
   }
+  // The first Ctrl-C asks the work to stop where it can go on later; the second ends at once.
+  static void catch_interrupts() {
+    const auto handler = [](int signal) {
+      if (interrupted()) std::_Exit(128 + signal);
+      stop_ = 1;
+    };
+    std::signal(SIGINT, handler), std::signal(SIGTERM, handler);
+  }
+  static bool interrupted() { return stop_ != 0; }
   // What the example says of the world must be so: it ends with an error where it is not.
   void claim(bool holds, const std::string& what) const {
+    if (interrupted()) throw inkling::Stopped("what is shown after training");
     if (!holds) throw std::runtime_error("does not hold: " + what);
     std::printf("holds: %s\n", what.c_str());
   }
@@ -77,6 +91,8 @@ class Example {
       return 0;
     } catch (const Skipped&) {
       return std::fprintf(stderr, "skipped: no data\n"), 77;
+    } catch (const inkling::Stopped& e) {
+      return std::fprintf(stderr, "\nstopped: %s; the same command goes on from here\n", e.where().c_str()), 130;
     } catch (const std::exception& e) {
       std::fprintf(stderr, "error: %s\n", e.what());
       return 1;
@@ -85,6 +101,7 @@ class Example {
 
  private:
   struct Skipped {};
+  inline static volatile std::sig_atomic_t stop_ = 0;
   std::vector<std::string> arguments_;
   std::string usage_;
 };

@@ -32,7 +32,7 @@ double strongest(const std::vector<double>& r) {
 
 int main(int argc, char** argv) {
   const Example example(argc, argv,
-                        "segmentation [--train yes] [--out FOLDER]: cells found, pixel by pixel");
+                        "segmentation [--train yes] [--steps N] [--out FOLDER]: cells found, pixel by pixel");
   return example.run([&] {
     const std::filesystem::path out = example.folder("--out", "pictures/segmentation");
     const auto set = [&](const std::string& folder, const std::string& images, const std::string& masks, MaskIs is,
@@ -55,7 +55,8 @@ int main(int argc, char** argv) {
         CropOptions crops;  // four of 128x128 pixels
         crops.elastic = elastic;
         TrainOptions options;
-        options.name = name, options.folder = out / "training", options.steps = steps;
+        options.name = name, options.folder = out / "training";
+        options.steps = std::stol(example.option("--steps", std::to_string(steps)));
         options.learning_rate = rate, options.ema_decay = 0.99;
         std::filesystem::create_directories(options.folder), std::filesystem::create_directories(weights.parent_path());
         train_segmentation(model, pictures, crops, options, 1, example.progress("train " + name));

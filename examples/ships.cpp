@@ -37,7 +37,8 @@ void train(const Example& example, const fs::path& data, const fs::path& models,
   fs::create_directories(work);
   TrainOptions options;
   options.folder = work, options.compute = ComputeType::bf16;
-  options.name = "classifier", options.steps = 4200, options.learning_rate = 2e-3, options.weight_decay = 0.05;
+  options.name = "classifier", options.steps = std::stol(example.option("--classifier-steps", "4200"));
+  options.learning_rate = 2e-3, options.weight_decay = 0.05;
   options.warmup_steps = 200;
   const auto all = read_cifar10_pictures(data / "train_jpg.tar.gz", read_cifar10_names(data / "batches.meta.txt"));
   PictureClassifier<float> classifier(PictureClassifierConfig::cifar10());
@@ -61,8 +62,8 @@ void train(const Example& example, const fs::path& data, const fs::path& models,
 
 int main(int argc, char** argv) {
   const Example example(argc, argv,
-                        "ships [--samples N] [--steps N] [--seed N] [--train yes] [--train-steps N] [--cifar10 FOLDER] "
-                        "[--out FOLDER]: new ships out of noise");
+                        "ships [--samples N] [--steps N] [--seed N] [--train yes] [--train-steps N] [--classifier-steps N] "
+                        "[--cifar10 FOLDER] [--out FOLDER]: new ships out of noise");
   return example.run([&] {
     const fs::path out = example.folder("--out", "pictures/ships"), models = example.models() / "ships";
     const fs::path data = example.file("--cifar10", "cifar10");

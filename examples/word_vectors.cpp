@@ -63,16 +63,17 @@ void train(const Example& example, const std::filesystem::path& out, const std::
   std::printf("%td words, %td different ones\n", corpus.words, corpus.vocabulary.size());
   Word2VecOptions options;
   options.sampling.cbow = example.option("--model", "cbow") == "cbow";
-  options.sampling.window = 8, options.sampling.negative = 10;
+  options.sampling.window = options.sampling.cbow ? 8 : 10, options.sampling.negative = 10;
   options.learning_rate = options.sampling.cbow ? 0.05 : 0.025;
   options.epochs = std::stol(example.option("--epochs", "5")), options.seed = std::stoul(example.option("--seed", "1"));
   options.checkpoint = out / "checkpoint.safetensors";
   Word2Vec model(corpus, options);
+  Example::catch_interrupts();
   model.train([&](const Word2VecProgress& p) {
     const double done = static_cast<double>(p.words) / static_cast<double>(p.all_words);
     std::fprintf(stderr, "\r[%-30s] %5.1f %%, %.0f words/s, loss %.3f ",
                  std::string(static_cast<std::size_t>(30 * done), '=').c_str(), 100 * done, p.words_per_second, p.loss);
-    return true;
+    return !Example::interrupted();
   });
   std::fprintf(stderr, "\n");
   write_word2vec(out / "vectors.bin", model.in_vectors());
@@ -151,6 +152,7 @@ int main(int argc, char** argv) {
                                   {"brother - man + woman", "sister"}})
       example.claim(nearest_to_sum(words, parse_word_sum(sum), 1)[0].word == is, std::string(sum) + " = " + is);
     const AnalogyScore all = score_of(words, questions, 30000);
+    // 57.6 % measured; of 5,416 questions drawn anew the share would vary by 0.7 % (binomial): eleven times that below.
     example.claim(all.share() > 0.5, "more than half of the questions, against 1 in 10,000 by chance");
     for (const char* word : {"king", "dog", "three", "physicist", "guitar", "monday", "red"}) {
       std::printf("%-10s", word);
@@ -201,6 +203,8 @@ int main(int argc, char** argv) {
     }
     write_png(out / "map_capitals.png", plot::word_map(placed(places, 2), look));
     std::printf("cosine between the steps from country to capital: %.2f on average\n", same_way);
+    // 0.40 measured. Two random directions of 100 numbers have a cosine of 0 +- 0.1, the mean of all pairs of 17 of them
+    // 0 +- 0.1 / sqrt(136) = 0.009.
     example.claim(same_way > 0.25, "the steps from countries to their capitals go the same way (random ones: 0)");
 
     // ---- In-list and cross-list ----
