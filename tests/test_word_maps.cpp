@@ -68,6 +68,23 @@ TEST_CASE("t-SNE: every point has as many neighbours as the perplexity says") {
     }
 }
 
+TEST_CASE("t-SNE: neighbourhood is mutual, and of all pairs sums to 1") {
+  const Tensor<float, 2> x = clouds(20, 5);
+  const Index N = x.shape(0);
+  const auto p = detail::joint_probabilities(x, 10);
+  double sum = 0;
+  for (Index i = 0; i < N; ++i) {
+    double row = 0;
+    for (Index j = 0; j < N; ++j) {
+      CHECK(p[static_cast<std::size_t>(i * N + j)] == p[static_cast<std::size_t>(j * N + i)]);
+      row += p[static_cast<std::size_t>(i * N + j)];
+    }
+    CHECK(row >= 0.5 / static_cast<double>(N));  // so that no point goes unheard: section 3.1
+    sum += row;
+  }
+  CHECK(sum == doctest::Approx(1));
+}
+
 TEST_CASE("t-SNE: the gradient against measured slopes") {
   const auto p = detail::joint_probabilities(clouds(4, 3), 3);
   Generator random(2);
