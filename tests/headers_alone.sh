@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every public header must compile alone, and twice in a row, with warnings as errors.
-# With --together all of them are compiled at once instead, which is quick.
+# With --together all of them are compiled at once instead, in order and backwards, which is quick.
 # Usage: tests/headers_alone.sh COMPILER [--together | HEADER...]   INKLING_INCLUDE_FLAGS: where the dependencies lie
 set -euo pipefail
 if [[ $# -lt 1 || $1 == --help ]]; then
@@ -38,8 +38,11 @@ if [[ ${#headers[@]} -eq 0 ]]; then
 fi
 
 if [[ $together -eq 1 ]]; then
+  # Backwards, a header comes before those that it needs and does not include.
   printf '#include "%s"\n' "${headers[@]}" >"$work/all.cpp"
+  tac "$work/all.cpp" >"$work/backwards.cpp"
   "$compiler" "${flags[@]}" -fsyntax-only "$work/all.cpp"
+  "$compiler" "${flags[@]}" -fsyntax-only "$work/backwards.cpp"
   exit 0
 fi
 
