@@ -73,20 +73,32 @@ void packed_conv(const Patches<float>& P, const PackedWeight& w, const PackedEpi
 // wants them.
 inline winograd::Filters packed_filters(const PackedWeight& w) {
   return [&w](Index o, Index, Index c, Index count, float* out) {
+    const float* found = out;
     with_weight_type(w.type(), [&](auto type) {
       using Panel = StoredPanel<decltype(type)::value>;
       const StoredLayout<decltype(type)::value> layout(w.out(), w.depth(), WeightUse::convolution);
       const Index lanes = layout.lanes, end = (c + count) * 9;
-      float* piece = workspace<float, 7>((count * 9 + Panel::granule) * lanes);
       for (Index k = c * 9; k < end;) {  // one block of the panel after the other, each from a whole granule on
         const Index inside = k % layout.blocks.step, depth = std::min(end - k, layout.blocks.step - inside);
         const Index before = inside % Panel::granule;
-        Panel::widen(w.data() + layout.offset(k, o / lanes) + Panel::bytes(lanes, inside - before), lanes,
-                     before + depth, piece);
-        out = std::copy_n(piece + before * lanes, depth * lanes, out);
+        const std::byte* from = w.data() + layout.offset(k, o / lanes) + Panel::bytes(lanes, inside - before);
+        if constexpr (decltype(type)::value == WeightType::f32)
+          if (depth == count * 9) {
+            found = reinterpret_cast<const float*>(from);
+            return;
+          }
+        if (before == 0) {
+          Panel::widen(from, lanes, depth, out);
+        } else {
+          float* piece = workspace<float, 7>((count * 9 + Panel::granule) * lanes);
+          Panel::widen(from, lanes, before + depth, piece);
+          std::copy_n(piece + before * lanes, depth * lanes, out);
+        }
+        out += depth * lanes;
         k += depth;
       }
     });
+    return found;
   };
 }
 

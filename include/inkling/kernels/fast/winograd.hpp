@@ -26,7 +26,8 @@
 // the more channels share them.
 //
 // What is stored on the way stays in the caches. Tiles are taken in blocks, channels in slices of at most 512:
-//   V   of one block and slice, at most 4 MB for all threads together, read again for every 8 outputs
+//   V   of one block and slice, at most 4 MB for all threads together (8 if it is the only block), read again for
+//       every 8 outputs
 //   U   of 8 outputs: 0.6 MB, second-level cache, made by the thread that needs it and forgotten; where there are
 //       several blocks of tiles, U of all outputs is made once for each slice (at most 48 MB while the call lasts)
 //   M   [point] [8, tiles], at most 0.9 MB a thread, turned into output pixels at once
@@ -44,6 +45,13 @@
 //   U kept where tiles come in several blocks        350          304
 //   next channel's lines fetched, a lone vector's
 //     points side by side, slices of channels        362          283            265
+// Packed weights that come from memory, as in a call of the U-Net (milliseconds, median, weights of four layers in turn):
+//                                                        640 -> 640   1280 -> 1280   2560 -> 1280
+//                                                           at 32^2        at 16^2        at 16^2
+//   as above                                                   35.2           43.0           74.2
+//   filters read where they lie, the next ones fetched
+//     ahead, their change of basis in registers                31.4           31.9           58
+//   one block of V where 8 MB hold all, so no U is kept        24.0
 // Other shapes, direct and this way (peak = 117):
 //   VAE    512 -> 512 at 128^2   102   376 (3.2 of the peak)     U-Net  320 -> 320 at 64^2     100   337 (2.9)
 //          512 -> 256 at 256^2    98   338 (2.9)                        960 -> 320 at 64^2     100   343 (2.9)
@@ -79,16 +87,20 @@
 
 namespace inkling::kernels::fast::winograd {
 
-// The filters from channels c.. (so many) to outputs o.. (`rows` of them): out [channel][3][3][Tile::rows]
-using Filters = std::function<void(Index o, Index rows, Index c, Index count, float* out)>;
+// The filters from channels c.. (so many) to outputs o.. (`rows` of them) as [channel][3][3][Tile::rows]: where they
+// lie like that, or written to `out`
+using Filters = std::function<const float*(Index o, Index rows, Index c, Index count, float* out)>;
 
 // Filters that lie in memory: from channel c to output o at w + o * out_stride + c * in_stride.
 inline Filters filters_at(const float* w, Index out_stride, Index in_stride) {
   return [=](Index o, Index rows, Index c, Index count, float* out) {
     constexpr Index R = Tile<float>::rows;
     const float* from = w + o * out_stride + c * in_stride;
-    if (in_stride == 9) return transpose(from, out_stride, rows, count * 9, out, R);
-    for (Index e = 0; e < count; ++e) transpose(from + e * in_stride, out_stride, rows, Index{9}, out + e * 9 * R, R);
+    if (in_stride == 9)
+      transpose(from, out_stride, rows, count * 9, out, R);
+    else
+      for (Index e = 0; e < count; ++e) transpose(from + e * in_stride, out_stride, rows, Index{9}, out + e * 9 * R, R);
+    return out;
   };
 }
 
@@ -132,36 +144,57 @@ Index weight_stride(Index channels) {
   return units_for<type>(channels) * panel_rows + 2 * W;
 }
 
+// Tap t of W filters g [channel][tap][panel_rows] from lane e on, where a vector holds two channels at most: `next` is
+// the second.
+INKLING_INLINE V filter_taps(const float* g, const float* next, Index t) {
+  if constexpr (W == 2 * panel_rows)
+    return join_halves<V>(g + t * panel_rows, next + t * panel_rows,
+                          std::make_index_sequence<static_cast<std::size_t>(W)>{});
+  else return load(g + t * panel_rows);
+}
+
 // U = G g G^T for the panel of outputs o.., channels c..; `turned`: the filters by 180 degrees
-template <ComputeType type>
-void weight_panel(const Problem& p, const Filters& filters, bool turned, Index o, Index c, Index channels,
-                         float* u) {
-  constexpr Index R = panel_rows, step = 16;
-  const Index rows = std::min(R, p.O - o);
-  float* g = workspace<float, 4>(2 * 9 * step * R);
-  float* taps = g + 9 * step * R;  // [3][3][channel][R]: a vector holds several channels
-  if (rows < R) std::fill(g, g + 9 * step * R, 0.0F);
+template <ComputeType type, bool turned>
+void weight_panel(const Problem& p, const Filters& filters, Index o, Index c, Index channels, float* u) {
+  constexpr Index R = panel_rows, filter = 9 * R, step = 16;
+  static_assert(R % W == 0 || W == 2 * R);
+  const Index rows = std::min(R, p.O - o), stride = weight_stride<type>(channels);
+  float* scratch = workspace<float, 4>((2 * step + 1) * filter);
+  const float* none = scratch + 2 * step * filter;  // the partner of a last, odd channel
+  std::fill(scratch + (rows < R ? 0 : 2 * step * filter), scratch + (2 * step + 1) * filter, 0.0F);
+  const auto piece = [&](Index k) {
+    return k < channels ? filters(o, rows, c + k, std::min(step, channels - k), scratch + k / step % 2 * step * filter)
+                        : nullptr;
+  };
+  const float* g = piece(0);
   for (Index k = 0; k < channels; k += step) {
+    const float* ahead = piece(k + step);
     const Index count = std::min(step, channels - k);
-    filters(o, rows, c + k, count, g);
-    for (Index e = 0; e < count; ++e)
-      for (Index tap = 0; tap < 9; ++tap)
-        std::memcpy(taps + ((turned ? 8 - tap : tap) * step + e) * R, g + (e * 9 + tap) * R, sizeof(float) * R);
-    if (numbers_of<type> == 2 && count % 2 == 1)  // no partner
-      for (Index tap = 0; tap < 9; ++tap) std::fill_n(taps + (tap * step + count) * R, R, 0.0F);
-    for (Index e = 0; e < count * R; e += W)
-      transform_weight(taps + e, step * R, [&](Index point, const V& x) {
+    for (Index e = 0; e < count * R; e += W) {
+      if (ahead) prefetch(ahead + e * 9, W * 9);
+      const float* from = g + e / R * filter + e % R;
+      const float* next = e / R + 1 < count ? from + filter : none;
+      float* to = u + (k * R + e) / numbers_of<type>;
+      transform_weight([=](Index t) { return filter_taps(from, next, turned ? 8 - t : t); },
+                       [=](Index point, const V& x) {
         if constexpr (numbers_of<type> == 1) {
-          store(u + point * weight_stride<type>(channels) + k * R + e, unit_of<type>(x, x));
+          store(to + point * stride, unit_of<type>(x, x));
         } else {
 #ifdef INKLING_BF16_DOT
           static_assert(W == 2 * R);  // x holds a channel and the next; what is stored beyond R units is stored over
-          const V next(_mm512_shuffle_f32x4(x, x, 0x4E));  // halves exchanged
-          store(u + point * weight_stride<type>(channels) + (k * R + e) / 2, unit_of<type>(x, next));
+          const V swapped(_mm512_shuffle_f32x4(x, x, 0x4E));  // halves exchanged
+          store(to + point * stride, unit_of<type>(x, swapped));
 #endif
         }
       });
+    }
+    g = ahead;
   }
+}
+template <ComputeType type>
+void weight_panel(const Problem& p, const Filters& filters, bool turned, Index o, Index c, Index channels, float* u) {
+  if (turned) weight_panel<type, true>(p, filters, o, c, channels, u);
+  else weight_panel<type, false>(p, filters, o, c, channels, u);
 }
 
 // --- Products -------------------------------------------------------------------------------------------------------
@@ -220,7 +253,10 @@ void convolve(const Problem& p, const float* x, const Filters& filters, bool tur
   block.share = all <= quads ? panel_vectors : 1;
   block.point_stride = units_for<type>(slice) * panel_columns + 16;
   block.panel_stride = points / block.share * block.point_stride;
-  const Index fit = std::clamp<Index>(input_bytes / (block.panel_stride * bytes), 1, most_panels);
+  // One block of up to twice the size spares keeping U: it goes to memory and back for each block.
+  const bool whole = all_panels * block.panel_stride * bytes <= 2 * input_bytes;
+  const Index fit =
+      whole ? all_panels : std::clamp<Index>(input_bytes / (block.panel_stride * bytes), 1, most_panels);
   const Index blocks = (all_panels + fit - 1) / fit, step = (all_panels + blocks - 1) / blocks;
   Tensor<float, 1> kept(Shape<1>{blocks > 1 ? output_panels * points * weight_stride<type>(slice) : 0}, uninitialized);
   Tensor<float, 1> v(Shape<1>{step * block.panel_stride}, uninitialized);

@@ -104,6 +104,20 @@ INKLING_INLINE void transpose_fours(Vector& p, Vector& q, Vector& r, Vector& s) 
   }
 }
 
+// p[0..W/2) and q[0..W/2) in one vector
+template <class Vector, std::size_t... I>
+INKLING_INLINE Vector join_halves(const float* p, const float* q, std::index_sequence<I...>) {
+#if defined(__GNUC__)
+  typename Lanes<float, sizeof...(I) / 2>::type first, second;
+  std::memcpy(&first, p, sizeof(first));
+  std::memcpy(&second, q, sizeof(second));
+  return Vector((typename Vector::register_type)(__builtin_shufflevector(first, second, I...)));
+#else
+  alignas(64) const float both[] = {(I < sizeof...(I) / 2 ? p[I] : q[I - sizeof...(I) / 2])...};
+  return load(both);
+#endif
+}
+
 // Where the pixels of a vector's tiles begin: quad[j], or all in quad[0] where a vector is one number.
 using Quads = std::array<const float*, 4>;
 
@@ -130,18 +144,18 @@ void transform_input(const Quads& quad, Index line, const Write& write) {
   }
 }
 
-// write(6 i + j, x): x = (G g G^T)[i, j] of W filters; g[(k, l)] at (3 k + l) * step
-template <class Write>
-void transform_weight(const float* g, Index step, const Write& write) {
-  alignas(64) float half[18 * W];
-  for (Index k = 0; k < 3; ++k) {
-    const auto t = weight_basis(load(g + 3 * k * step), load(g + (3 * k + 1) * step), load(g + (3 * k + 2) * step));
-    for (std::size_t j = 0; j < 6; ++j) store(half + (6 * k + static_cast<Index>(j)) * W, t[j]);
-  }
-  for (Index j = 0; j < 6; ++j) {
-    const auto t = weight_basis(load(half + j * W), load(half + (6 + j) * W), load(half + (12 + j) * W));
-    for (std::size_t i = 0; i < 6; ++i) write(6 * static_cast<Index>(i) + j, t[i]);
-  }
+// write(6 i + j, x): x = (G g G^T)[i, j] of W filters; tap(3 k + l) = g[k, l]
+template <class Tap, class Write>
+INKLING_INLINE void transform_weight(const Tap& tap, const Write& write) {
+  const auto k0 = weight_basis(tap(0), tap(1), tap(2));
+  const auto k1 = weight_basis(tap(3), tap(4), tap(5));
+  const auto k2 = weight_basis(tap(6), tap(7), tap(8));
+  const auto column = [&]<std::size_t... I>(std::size_t j, std::index_sequence<I...>) {
+    const auto t = weight_basis(k0[j], k1[j], k2[j]);
+    (write(6 * static_cast<Index>(I) + static_cast<Index>(j), t[I]), ...);
+  };
+  constexpr auto six = std::make_index_sequence<6>{};
+  column(0, six), column(1, six), column(2, six), column(3, six), column(4, six), column(5, six);
 }
 
 // write(i, j, x): x = line i of quad j (of pixel j where a vector is one number) of A^T m A of W tiles; m[(i, j)] at
