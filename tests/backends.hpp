@@ -1,25 +1,6 @@
 // The two sets of kernels as types, so that one test text tries both.
 #pragma once
-#include "inkling/kernels/fast/activation.hpp"
-#include "inkling/kernels/fast/attention.hpp"
-#include "inkling/kernels/fast/conv.hpp"
-#include "inkling/kernels/fast/elementwise.hpp"
-#include "inkling/kernels/fast/embedding.hpp"
-#include "inkling/kernels/fast/linear.hpp"
-#include "inkling/kernels/fast/loss.hpp"
-#include "inkling/kernels/fast/norm.hpp"
-#include "inkling/kernels/fast/resample.hpp"
-#include "inkling/kernels/fast/softmax.hpp"
-#include "inkling/kernels/reference/activation.hpp"
-#include "inkling/kernels/reference/attention.hpp"
-#include "inkling/kernels/reference/conv.hpp"
-#include "inkling/kernels/reference/elementwise.hpp"
-#include "inkling/kernels/reference/embedding.hpp"
-#include "inkling/kernels/reference/linear.hpp"
-#include "inkling/kernels/reference/loss.hpp"
-#include "inkling/kernels/reference/norm.hpp"
-#include "inkling/kernels/reference/resample.hpp"
-#include "inkling/kernels/reference/softmax.hpp"
+#include "inkling/kernels/kernels.hpp"
 
 namespace inkling_test {
 

@@ -1,5 +1,6 @@
 // Fast kernels against the reference on random operands: sizes that are no multiple of any block, float and double,
 // and the same bytes with any number of threads.
+// test: header-only
 #include <doctest/doctest.h>
 
 #include <cstring>

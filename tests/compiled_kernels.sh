@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The library of compiled kernels is complete: every kernel that kernels.hpp names is in it, as reference and as fast
+# version, and objects of programs that link it have none of their own.
+# Usage: tests/compiled_kernels.sh LIBRARY OBJECT...
+set -euo pipefail
+if [[ $# -lt 2 ]]; then
+  sed -n '2,4s/^# //p' "$0"
+  exit 1
+fi
+root=$(cd "$(dirname "$0")/.." && pwd)
+library=$1
+shift
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+fail() {
+  failed=$((failed + 1))
+  echo "FAILED $1"
+}
+# fast::conv2d<float> in a file, where templates on float begin with "fast 6conv2d I f" (the C++ ABI's mangled names).
+defined_in() { nm --defined-only "$@" 2>/dev/null | sed -nE 's/^[0-9a-f]* [TWuti] _ZN7inkling7kernels//p'; }
+mangled() {  # mangled fast|reference NAME
+  echo "^${#1}$1${#2}$2If"
+}
+
+defined_in "$library" >"$work/library"
+names="timestep_embedding $(sed -nE 's/^INKLING_KERNEL\((.*)\)$/\1/p' "$root/include/inkling/kernels/kernels.hpp" | xargs)"
+[[ $(wc -w <<<"$names") -gt 50 ]] || fail "the names of the kernels in kernels.hpp"
+# These are a few lines each around packed_linear and conv2d_into, which are in the library.
+around=" linear_add linear_activation linear_geglu conv2d_add conv2d_activation "
+for name in $names; do
+  if [[ $around == *" $name "* ]]; then continue; fi
+  for place in fast reference; do
+    if grep -q "$(mangled $place "$name")" "$work/library"; then
+      passed=$((passed + 1))
+    else
+      fail "$place::$name is not in the library: add it to include/inkling/kernels/instantiations.hpp"
+    fi
+  done
+done
+
+for object in "$@"; do
+  defined_in "$object" >"$work/object"
+  for name in $names gemm mixed_gemm conv2d_into row_function; do
+    for place in fast reference; do
+      if grep -q "$(mangled $place "$name")" "$work/object"; then
+        fail "$(basename "$object") compiles $place::$name itself: add it to include/inkling/kernels/instantiations.hpp"
+      else
+        passed=$((passed + 1))
+      fi
+    done
+  done
+done
+echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
+[[ $failed -eq 0 ]]
