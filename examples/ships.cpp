@@ -1,5 +1,5 @@
 // New ships out of noise: a diffusion model of the 5,000 ships of CIFAR-10. Are they copies? How far are they from real
-// ones? --train yes trains it again, and the classifier in whose features pictures are compared: half an hour of one core.
+// ones? --train yes trains it again, and the classifier in whose features pictures are compared: 50 minutes of a core.
 // It can be stopped (Ctrl-C) and goes on where it was; a larger --train-steps goes on after the end.
 // test: --out pictures/ships --samples 128 --steps 20
 #include <inkling/io/cifar_pictures.hpp>
@@ -45,7 +45,7 @@ void train(const Example& example, const fs::path& data, const fs::path& models,
   train_picture_classifier(classifier, all, options, 64, 1, example.progress("classifier"));
   save_parameters(classifier, models / "classifier.safetensors", DType::f16);
 
-  options.name = "ships", options.steps = std::stol(example.option("--train-steps", "6000"));
+  options.name = "ships", options.steps = std::stol(example.option("--train-steps", "10000"));
   options.learning_rate = 1e-3, options.weight_decay = 0.01, options.ema_decay = 0.9993, options.warmup_steps = 300;
   PixelDiffusion denoiser(PixelDiffusionConfig::ships());
   const auto sheet = [&](Index step, const PixelDiffusion& average) {
@@ -62,8 +62,8 @@ void train(const Example& example, const fs::path& data, const fs::path& models,
 
 int main(int argc, char** argv) {
   const Example example(argc, argv,
-                        "ships [--samples N] [--steps N] [--seed N] [--train yes] [--train-steps N] [--classifier-steps N] "
-                        "[--cifar10 FOLDER] [--out FOLDER]: new ships out of noise");
+                        "ships [--samples N] [--steps N] [--seed N] [--train yes] [--train-steps N] "
+                        "[--classifier-steps N] [--cifar10 FOLDER] [--out FOLDER]: new ships out of noise");
   return example.run([&] {
     const fs::path out = example.folder("--out", "pictures/ships"), models = example.models() / "ships";
     const fs::path data = example.file("--cifar10", "cifar10");
