@@ -6,20 +6,76 @@
 #pragma once
 #include "inkling/core/intrinsics.hpp"  // first
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include "inkling/core/parallel.hpp"
 #include "inkling/core/shape.hpp"
 
 namespace inkling {
+namespace detail {
 
-using half = Eigen::half;
-using bfloat16 = Eigen::bfloat16;
+// half -> float, exactly: value = (-1)^sign 2^(exponent - 15) (1 + fraction / 2^10), and 2^-14 fraction / 2^10 for
+// exponent 0. float counts exponents from 127, so 112 is added; what has exponent 31 is infinite or not a number.
+inline float half_value(std::uint16_t bits) {
+  const std::uint32_t sign = std::uint32_t{bits & 0x8000u} << 16, rest = bits & 0x7FFFu;
+  std::uint32_t value = (rest << 13) + (112u << 23);
+  if (rest > 0x7C00u) value = (rest << 13) | 0x7FC00000u;  // NaN, made quiet
+  else if (rest == 0x7C00u) value = 0x7F800000u;
+  else if (rest < 0x0400u) value = std::bit_cast<std::uint32_t>(static_cast<float>(rest) * 0x1p-24f);
+  return std::bit_cast<float>(sign | value);
+}
+// float -> half, to nearest, ties to even.
+inline std::uint16_t half_bits(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value), sign = (bits >> 16) & 0x8000u, rest = bits & 0x7FFFFFFFu;
+  std::uint32_t rounded;
+  if (rest > 0x7F800000u)
+    rounded = (rest >> 13 & 0x03FFu) | 0x7E00u;  // NaN, made quiet
+  else if (rest >= 0x477FF000u)
+    rounded = 0x7C00u;  // 65520, the middle between the largest half and 65536, and all beyond: infinity
+  else if (rest < 0x38800000u)
+    // Below 2^-14 halves are multiples of 2^-24, as floats between 1/2 and 1 are: adding 1/2 rounds to one of them.
+    rounded = std::bit_cast<std::uint32_t>(std::bit_cast<float>(rest) + 0.5f) - 0x3F000000u;
+  else
+    // Adding 0xFFF, and 1 more when the last kept bit is odd, carries into the kept bits when it must be rounded up.
+    rounded = (rest - (112u << 23) + 0x0FFFu + (rest >> 13 & 1u)) >> 13;
+  return static_cast<std::uint16_t>(sign | rounded);
+}
+
+// bfloat16 -> float: the same bits, sixteen zeros behind them.
+inline float bfloat16_value(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+// float -> bfloat16, to nearest, ties to even: adding 0x7FFF, and 1 more when the last kept bit is odd, carries into
+// the kept half exactly when the value must be rounded up. Not the processor's own vcvtneps2bf16: it turns
+// subnormal numbers into zero.
+inline std::uint16_t bfloat16_bits(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);  // NaN stays NaN
+  return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
+}  // namespace detail
+
+// In arithmetic they are floats: h + h is a float, and is stored again only by saying so, half(h + h).
+struct half {
+  std::uint16_t bits = 0;
+  half() = default;
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  explicit half(T value) : bits(detail::half_bits(static_cast<float>(value))) {}
+  operator float() const { return detail::half_value(bits); }
+};
+struct bfloat16 {
+  std::uint16_t bits = 0;
+  bfloat16() = default;
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  explicit bfloat16(T value) : bits(detail::bfloat16_bits(static_cast<float>(value))) {}
+  operator float() const { return detail::bfloat16_value(bits); }
+};
 
 namespace detail {
 
@@ -32,7 +88,7 @@ inline void widen(const half* in, Index n, float* out) {
   for (; i + 8 <= n; i += 8)
     _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i))));
 #endif
-  for (; i < n; ++i) out[i] = static_cast<float>(in[i]);
+  for (; i < n; ++i) out[i] = in[i];
 }
 
 inline void narrow(const float* in, Index n, half* out) {
@@ -42,10 +98,9 @@ inline void narrow(const float* in, Index n, half* out) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
                      _mm256_cvtps_ph(_mm256_loadu_ps(in + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #endif
-  for (; i < n; ++i) out[i] = static_cast<half>(in[i]);
+  for (; i < n; ++i) out[i] = half(in[i]);
 }
 
-// bfloat16 -> float: the same bits, sixteen zeros behind them.
 inline void widen(const bfloat16* in, Index n, float* out) {
   Index i = 0;
 #ifdef __AVX2__
@@ -54,17 +109,9 @@ inline void widen(const bfloat16* in, Index n, float* out) {
     _mm256_storeu_ps(out + i, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)));
   }
 #endif
-  for (; i < n; ++i) out[i] = std::bit_cast<float>(std::uint32_t{std::bit_cast<std::uint16_t>(in[i])} << 16);
+  for (; i < n; ++i) out[i] = in[i];
 }
 
-// float -> bfloat16, to nearest, ties to even: adding 0x7FFF, and 1 more when the last kept bit is odd, carries into
-// the kept half exactly when the value must be rounded up. Not the processor's own vcvtneps2bf16: it turns
-// subnormal numbers into zero.
-inline std::uint16_t bfloat16_bits(float value) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);  // NaN stays NaN
-  return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
-}
 inline void narrow(const float* in, Index n, bfloat16* out) {
   Index i = 0;
 #ifdef __AVX2__
@@ -81,7 +128,7 @@ inline void narrow(const float* in, Index n, bfloat16* out) {
                      _mm_packus_epi32(_mm256_castsi256_si128(kept), _mm256_extracti128_si256(kept, 1)));
   }
 #endif
-  for (; i < n; ++i) out[i] = std::bit_cast<bfloat16>(bfloat16_bits(in[i]));
+  for (; i < n; ++i) out[i] = bfloat16(in[i]);
 }
 
 // Every element on its own, so pieces may be done in any order.
