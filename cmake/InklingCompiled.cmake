@@ -1,5 +1,5 @@
-# inkling::compiled: the kernels and the operations on float in a library, compiled once and optimised whatever the build
-# type. A program that links it does not compile them again; it includes inkling's headers as ever.
+# inkling::compiled: the kernels and the operations on float in a library, compiled once and optimised whatever the
+# build type. A program that links it does not compile them again; it includes inkling's headers as ever.
 # include/inkling/kernels/instantiations.hpp lists what lies in it.
 #
 # Both sides must be compiled for the same instructions (-march) and with or without OpenMP alike, as the layout of

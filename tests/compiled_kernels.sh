@@ -24,7 +24,8 @@ mangled() {  # mangled fast|reference NAME
 }
 
 defined_in "$library" >"$work/library"
-names="timestep_embedding $(sed -nE 's/^INKLING_KERNEL\((.*)\)$/\1/p' "$root/include/inkling/kernels/kernels.hpp" | xargs)"
+names="timestep_embedding $(sed -nE 's/^INKLING_KERNEL\((.*)\)$/\1/p' \
+  "$root/include/inkling/kernels/kernels.hpp" | xargs)"
 [[ $(wc -w <<<"$names") -gt 50 ]] || fail "the names of the kernels in kernels.hpp"
 # These are a few lines each around packed_linear and conv2d_into, which are in the library.
 around=" linear_add linear_activation linear_geglu conv2d_add conv2d_activation "

@@ -1,5 +1,5 @@
-// The operations on Variables of float as one list, as kernels/instantiations.hpp has the kernels. (Those of double serve
-// the gradient checks of a few tests, which compile what they need.)
+// The operations on Variables of float as one list, as kernels/instantiations.hpp has the kernels. (Those of double
+// serve the gradient checks of a few tests, which compile what they need.)
 #pragma once
 #include "inkling/autograd/fused_ops.hpp"
 #include "inkling/autograd/layer_ops.hpp"
