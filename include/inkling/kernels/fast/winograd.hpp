@@ -45,26 +45,27 @@
 //   U kept where tiles come in several blocks        350          304
 //   next channel's lines fetched, a lone vector's
 //     points side by side, slices of channels        362          283            265
-// Packed weights that come from memory, as in a call of the U-Net (milliseconds, median, weights of four layers in turn):
+// Packed weights that come from memory, as in a call of the U-Net (milliseconds, median; four layers' weights in turn):
 //                                                        640 -> 640   1280 -> 1280   2560 -> 1280
 //                                                           at 32^2        at 16^2        at 16^2
 //   as above                                                   35.2           43.0           74.2
 //   filters read where they lie, the next ones fetched
 //     ahead, their change of basis in registers                31.4           31.9           58
 //   one block of V where 8 MB hold all, so no U is kept        24.0
+// Up to 16 tiles go another way (winograd_few_tiles.hpp).
 // Other shapes, direct and this way (peak = 117):
 //   VAE    512 -> 512 at 128^2   102   376 (3.2 of the peak)     U-Net  320 -> 320 at 64^2     100   337 (2.9)
 //          512 -> 256 at 256^2    98   338 (2.9)                        960 -> 320 at 64^2     100   343 (2.9)
 //          256 -> 256 at 256^2    97   334 (2.9)                        640 -> 640 at 32^2     100   294 (2.5)
 //          256 -> 128 at 512^2    90   281 (2.4)                        1920 -> 640 at 32^2     97   299 (2.6)
-//   batch 2, 1280 -> 1280 at 8^2  87   132 (1.1)                        2560 -> 1280 at 16^2    96   258 (2.2)
+//   batch 2, 1280 -> 1280 at 8^2  98   214 (1.8)                        2560 -> 1280 at 16^2    96   258 (2.2)
 // Packed weights, f32, f16 or bf16, are widened while they change their basis: as fast as these, and 1.25 to 1.75 times
 // as fast as the direct sum with bf16 dot products (212, 180, 218 in the first table's columns).
 // Products of bfloat16 (a scope of kernels/compute_type.hpp; here the gradients of inputs take it), batch 32:
 //   64 -> 64 at 32^2     float 195, bfloat16 299       192 -> 64 at 32^2     247, 400
 //   128 -> 128 at 16^2         283           447       256 -> 128 at 16^2    294, 480
-// Where it does not pay: 1280 -> 1280 at 8^2 in batch 1 (direct 79, this way 69: 4 tiles fill a quarter of a vector),
-// 3 -> 128 at 512^2 (76, 49: the change of basis of the output costs more than the products).
+// Where it does not pay: 3 -> 128 at 512^2 (direct 76, this way 49: the change of basis of the output costs more than
+// the products).
 //
 // Errors against the sum in double, operands uniform in (-1, 1); in brackets those of the direct sum in order:
 //   channels      largest error / largest value     rms error / rms value
@@ -77,32 +78,14 @@
 // F(2 x 2, 3 x 3) has the errors of the direct sum, but saves only a factor of 2.25; F(6 x 6, 3 x 3) saves 5.1 with 7
 // times the errors of the direct sum. An infinity or NaN spreads over its tile.
 #pragma once
-#include "inkling/kernels/fast/winograd_tiles.hpp"  // first
+#include "inkling/kernels/fast/winograd_few_tiles.hpp"  // first
 
-#include <functional>
 #include <optional>
 
 #include "inkling/core/tensor.hpp"
 #include "inkling/kernels/options.hpp"
 
 namespace inkling::kernels::fast::winograd {
-
-// The filters from channels c.. (so many) to outputs o.. (`rows` of them) as [channel][3][3][Tile::rows]: where they
-// lie like that, or written to `out`
-using Filters = std::function<const float*(Index o, Index rows, Index c, Index count, float* out)>;
-
-// Filters that lie in memory: from channel c to output o at w + o * out_stride + c * in_stride.
-inline Filters filters_at(const float* w, Index out_stride, Index in_stride) {
-  return [=](Index o, Index rows, Index c, Index count, float* out) {
-    constexpr Index R = Tile<float>::rows;
-    const float* from = w + o * out_stride + c * in_stride;
-    if (in_stride == 9)
-      transpose(from, out_stride, rows, count * 9, out, R);
-    else
-      for (Index e = 0; e < count; ++e) transpose(from + e * in_stride, out_stride, rows, Index{9}, out + e * 9 * R, R);
-    return out;
-  };
-}
 
 inline constexpr Index most_channels = 512, most_panels = 16;
 inline constexpr Index input_bytes = 4 << 20, weight_bytes = 48 << 20;
@@ -118,6 +101,11 @@ inline bool pays(const Problem& p, double speed = 1) {
   const auto up = [](Index n, Index to) { return (n + to - 1) / to * to; };
   const Index rows = p.O <= panel_rows / 2 ? panel_rows / 2 : up(p.O, panel_rows);
   const double direct = 9 * d(p.C) * d(rows + 6) * d(up(p.N * p.OH * p.OW, panel_columns) / W);
+  if (few_tiles(p)) {
+    const Index tiles = up(p.N * p.tile_rows() * ((p.OW + 3) / 4), panel_rows / 2);
+    const double change = 500 * d(p.vectors() * p.C) + 400 * d(p.C) * d(rows) / d(W);
+    return (d(points) * d(p.C) * d(tiles) * d(up(p.O, panel_columns) / W) + change) * speed < direct;
+  }
   const double multiply = d(points) * d(p.C) * d(rows) * d(p.vectors());
   const double change = d(p.vectors()) * (500 * d(p.C) + 400 * d(p.O)) + 400 * d(p.C) * d(rows) / d(W);
   return 1.1 * (multiply + change) * speed < direct;
@@ -134,67 +122,6 @@ inline std::optional<Problem> problem(const Shape<4>& x, const Shape<4>& w, cons
 inline std::optional<Problem> backward_problem(const Shape<4>& dy, const Shape<4>& w, const Shape<4>& dx, Index stride,
                                                Index top, Index left, Index dilation, Index groups) {
   return problem(dy, w, dx, {stride, {.top = 2 - top, .left = 2 - left}, dilation, groups});
-}
-
-// --- Weights --------------------------------------------------------------------------------------------------------
-
-// From one point to the next in U [point][unit][panel_rows]: not a power of two, which would share a cache set.
-template <ComputeType type>
-Index weight_stride(Index channels) {
-  return units_for<type>(channels) * panel_rows + 2 * W;
-}
-
-// Tap t of W filters g [channel][tap][panel_rows] from lane e on, where a vector holds two channels at most: `next` is
-// the second.
-INKLING_INLINE V filter_taps(const float* g, const float* next, Index t) {
-  if constexpr (W == 2 * panel_rows)
-    return join_halves<V>(g + t * panel_rows, next + t * panel_rows,
-                          std::make_index_sequence<static_cast<std::size_t>(W)>{});
-  else return load(g + t * panel_rows);
-}
-
-// U = G g G^T for the panel of outputs o.., channels c..; `turned`: the filters by 180 degrees
-template <ComputeType type, bool turned>
-void weight_panel(const Problem& p, const Filters& filters, Index o, Index c, Index channels, float* u) {
-  constexpr Index R = panel_rows, filter = 9 * R, step = 16;
-  static_assert(R % W == 0 || W == 2 * R);
-  const Index rows = std::min(R, p.O - o), stride = weight_stride<type>(channels);
-  float* scratch = workspace<float, 4>((2 * step + 1) * filter);
-  const float* none = scratch + 2 * step * filter;  // the partner of a last, odd channel
-  std::fill(scratch + (rows < R ? 0 : 2 * step * filter), scratch + (2 * step + 1) * filter, 0.0F);
-  const auto piece = [&](Index k) {
-    return k < channels ? filters(o, rows, c + k, std::min(step, channels - k), scratch + k / step % 2 * step * filter)
-                        : nullptr;
-  };
-  const float* g = piece(0);
-  for (Index k = 0; k < channels; k += step) {
-    const float* ahead = piece(k + step);
-    const Index count = std::min(step, channels - k);
-    for (Index e = 0; e < count * R; e += W) {
-      if (ahead) prefetch(ahead + e * 9, W * 9);
-      const float* from = g + e / R * filter + e % R;
-      const float* next = e / R + 1 < count ? from + filter : none;
-      float* to = u + (k * R + e) / numbers_of<type>;
-      transform_weight([=](Index t) { return filter_taps(from, next, turned ? 8 - t : t); },
-                       [=](Index point, const V& x) {
-        if constexpr (numbers_of<type> == 1) {
-          store(to + point * stride, unit_of<type>(x, x));
-        } else {
-#ifdef INKLING_BF16_DOT
-          static_assert(W == 2 * R);  // x holds a channel and the next; what is stored beyond R units is stored over
-          const V swapped(_mm512_shuffle_f32x4(x, x, 0x4E));  // halves exchanged
-          store(to + point * stride, unit_of<type>(x, swapped));
-#endif
-        }
-      });
-    }
-    g = ahead;
-  }
-}
-template <ComputeType type>
-void weight_panel(const Problem& p, const Filters& filters, bool turned, Index o, Index c, Index channels, float* u) {
-  if (turned) weight_panel<type, true>(p, filters, o, c, channels, u);
-  else weight_panel<type, false>(p, filters, o, c, channels, u);
 }
 
 // --- Products -------------------------------------------------------------------------------------------------------
@@ -240,6 +167,10 @@ template <ComputeType type = ComputeType::f32>
 void convolve(const Problem& p, const float* x, const Filters& filters, bool turned, const float* bias,
               float* y, const float* start = nullptr) {
   if (p.all_quads() == 0 || p.O == 0) return;
+  if constexpr (type == ComputeType::f32)
+    if (few_tiles(p))
+      return turned ? convolve_few_tiles<true>(p, x, filters, bias, y, start)
+                    : convolve_few_tiles<false>(p, x, filters, bias, y, start);
   constexpr Index bytes = sizeof(float);
   const Index all = p.all_quads(), all_panels = (all + panel_quads - 1) / panel_quads;
   const Index output_panels = (p.O + panel_rows - 1) / panel_rows;

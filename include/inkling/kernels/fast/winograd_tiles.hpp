@@ -78,26 +78,37 @@ inline void copy_lines(const Problem& p, const Block& block, const float* x, Ind
     }
 }
 
+// One channel's lines, and zeros for the tiles that lack to a whole vector.
+inline Index window_size(const Block& block) {
+  return (static_cast<Index>(block.rows.size()) + 1) * 6 * block.pitch;
+}
+inline void channel_window(const Problem& p, const Block& block, const float* x, Index c, float* window) {
+  copy_lines(p, block, x, c, window);
+  if (static_cast<Index>(block.tiles.size()) % quads != 0)
+    std::fill(window + window_size(block) - 6 * block.pitch, window + window_size(block), 0.0F);
+}
+inline Quads tile_pixels(const Block& block, Index t, const float* window) {
+  Quads pixels;
+  for (Index j = 0; j < 4; ++j) {
+    const Index q = t * quads + j % quads, offset = quads == 4 ? 0 : j;
+    const bool exists = q < static_cast<Index>(block.tiles.size());
+    pixels[static_cast<std::size_t>(j)] =
+        window + offset +
+        (exists ? block.tiles[static_cast<std::size_t>(q)].window : window_size(block) - 6 * block.pitch);
+  }
+  return pixels;
+}
+
 // V = B^T d B for the channels of a unit, from channel `first` + unit * numbers on
 template <ComputeType type>
 void input_unit(const Problem& p, const Block& block, const float* x, Index first, Index unit) {
-  const Index rows = static_cast<Index>(block.rows.size()), size = (rows + 1) * 6 * block.pitch;
   const Index c = unit * numbers_of<type>, channels = std::min(numbers_of<type>, block.channels - c);
-  const Index count = static_cast<Index>(block.tiles.size()), beyond = rows * 6 * block.pitch;
+  const Index size = window_size(block);
   float* window = workspace<float, 3>(numbers_of<type> * size);
-  for (Index e = 0; e < channels; ++e) {
-    copy_lines(p, block, x, first + c + e, window + e * size);
-    if (count % quads != 0) std::fill(window + e * size + beyond, window + (e + 1) * size, 0.0F);
-  }
+  for (Index e = 0; e < channels; ++e) channel_window(p, block, x, first + c + e, window + e * size);
   for (Index t = 0; t < block.vectors(); ++t) {
     const auto transform = [&](Index channel, const auto& write) {
-      Quads pixels;
-      for (Index j = 0; j < 4; ++j) {
-        const Index q = t * quads + j % quads, offset = quads == 4 ? 0 : j;
-        pixels[static_cast<std::size_t>(j)] =
-            window + channel * size + offset + (q < count ? block.tiles[static_cast<std::size_t>(q)].window : beyond);
-      }
-      transform_input(pixels, block.pitch, write);
+      transform_input(tile_pixels(block, t, window + channel * size), block.pitch, write);
     };
     float* v = block.v + t / panel_vectors * block.panel_stride + unit * panel_columns + t % panel_vectors * W;
     const auto write = [&](Index point, const V& before, const V& d) {

@@ -159,14 +159,14 @@ INKLING_INLINE void transform_weight(const Tap& tap, const Write& write) {
 }
 
 // write(i, j, x): x = line i of quad j (of pixel j where a vector is one number) of A^T m A of W tiles; m[(i, j)] at
-// (6 i + j) * stride
-template <class Write>
+// (6 i + j) * stride. Not `sorted`: x = (A^T m A)[i, j].
+template <bool sorted = true, class Write>
 INKLING_INLINE void transform_output(const float* m, Index stride, const Write& write) {
   alignas(64) float half[6 * 4 * W];
   for (Index i = 0; i < 6; ++i) {
     const auto at = [&](Index j) { return load(m + (6 * i + j) * stride); };
     auto t = output_basis(at(0), at(1), at(2), at(3), at(4), at(5));
-    transpose_fours(t[0], t[1], t[2], t[3]);
+    if constexpr (sorted) transpose_fours(t[0], t[1], t[2], t[3]);
     for (std::size_t j = 0; j < 4; ++j) store(half + (4 * i + static_cast<Index>(j)) * W, t[j]);
   }
   for (Index j = 0; j < 4; ++j) {
