@@ -75,22 +75,25 @@ struct Ahead {
   const void* base = nullptr;
   Index stride = 0, lines = 0;
 
-  template <Index Rows>
+  // Level 1 or 2: the cache it is to come into.
+  template <Index Rows, int Level = 1>
   INKLING_INLINE void fetch(Index i) const {
 #if defined(__GNUC__)
-    if (i < Rows * lines) __builtin_prefetch(static_cast<const char*>(base) + i % Rows * stride + i / Rows * 64);
+    if (i < Rows * lines)
+      __builtin_prefetch(static_cast<const char*>(base) + i % Rows * stride + i / Rows * 64, 0, Level == 1 ? 3 : 2);
 #else
     (void)i;
 #endif
   }
 };
-// The tile of C that is being made and a share of the next panel of A.
+// The tile of C that is being made, a share of the next panel of A, and one of the next block of B.
 struct AheadOfTile {
-  Ahead c, a;
+  Ahead c, a, b;
   template <Index Rows>
   INKLING_INLINE void fetch(Index i) const {
     c.fetch<Rows>(i);
     a.fetch<Rows>(i);
+    b.fetch<Rows, 2>(i);
   }
 };
 
