@@ -76,6 +76,24 @@ TEST_CASE("a simple world is learnt; classes and features come in the order of t
   options.warmup_steps = 5, options.ema_decay = 0.9;
   train_picture_classifier(model, plain_colors(30), options, 16);
   CHECK(accuracy(model, plain_colors(30)) == 1.0);
+  // What is left in the model is the moving average, and every layer has taken part.
+  const SafetensorsFile checkpoint(folder.path() / "colors.checkpoint.safetensors");
+  for_each_parameter(model, [&](const std::string& path, auto& p) {
+    INFO(path);
+    std::vector<float> average(static_cast<std::size_t>(p.size()));
+    checkpoint.read("average." + path, std::span(average));
+    CHECK(std::equal(average.begin(), average.end(), p.value().begin()));
+  });
+  set_trainable(model, true);
+  LabelledBatch batch = augmented_batch(plain_colors(30), 1, 0, 8);
+  backward(cross_entropy_loss(model.forward(Variable<float, 4>(std::move(batch.pixels))), batch.labels));
+  for_each_parameter(model, [&](const std::string& path, auto& p) {
+    INFO(path);
+    REQUIRE(p.variable().has_grad());
+    const auto& grad = p.variable().grad();
+    CHECK(std::any_of(grad.begin(), grad.end(), [](float v) { return v != 0; }));
+  });
+  zero_grad(model), set_trainable(model, false);
   const Tensor<float, 4> x = signed_pixels(plain_colors(30), 0, 30);
   const std::vector<Index> classes = classify(model, x);
   for (Index n = 0; n < 30; ++n) CHECK(classes[static_cast<std::size_t>(n)] == n % 3);
