@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "inkling/diffusion/noise_schedule.hpp"
 #include "inkling/diffusion/prediction.hpp"
@@ -34,6 +35,12 @@ Tensor<T, 4> q_sample(const NoiseSchedule& schedule, const Tensor<T, 4>& x0, con
   return mix_at_timesteps(x0, eps, timesteps, [&](Index t) {
     return std::pair(std::sqrt(schedule.alpha_bar(t)), std::sqrt(1 - schedule.alpha_bar(t)));
   });
+}
+
+// The whole batch at one level.
+template <class T>
+Tensor<T, 4> q_sample(const NoiseSchedule& schedule, const Tensor<T, 4>& x0, const Tensor<T, 4>& eps, Index t) {
+  return q_sample(schedule, x0, eps, std::vector<std::int64_t>(static_cast<std::size_t>(x0.shape(0)), t));
 }
 
 // v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0                             Salimans & Ho 2022, section 4

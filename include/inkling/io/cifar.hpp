@@ -7,6 +7,7 @@
 //
 // Plain or gzip. Nothing in the file says how many records there are: its length does.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <filesystem>
@@ -87,15 +88,44 @@ inline std::vector<std::string> read_cifar10_names(const std::filesystem::path& 
   return names;
 }
 
-// Those of one class, in order.
-inline LabelledColorImages only_class(const LabelledColorImages& set, std::uint8_t label) {
-  const Index count = std::count(set.labels.begin(), set.labels.end(), label);
+namespace detail {
+template <class Wanted>
+LabelledColorImages images_with(const LabelledColorImages& set, Wanted wanted) {
+  const Index count = std::count_if(set.labels.begin(), set.labels.end(), wanted);
   const Index size = set.size() ? set.images.size() / set.size() : 0;
   LabelledColorImages out{
       Tensor<std::uint8_t, 4>({count, set.images.shape(1), set.images.shape(2), set.images.shape(3)}, uninitialized),
-      Tensor<std::uint8_t, 1>({count}, label)};
-  for (Index n = 0, to = 0; n < set.size(); ++n)
-    if (set.labels(n) == label) std::copy_n(set.images.data() + n * size, size, out.images.data() + size * to++);
+      Tensor<std::uint8_t, 1>({count}, uninitialized)};
+  for (Index n = 0, to = 0; n < set.size(); ++n) {
+    if (!wanted(set.labels(n))) continue;
+    std::copy_n(set.images.data() + n * size, size, out.images.data() + size * to);
+    out.labels(to++) = set.labels(n);
+  }
+  return out;
+}
+}  // namespace detail
+
+// Those of one class, in order; and those of all others.
+inline LabelledColorImages only_class(const LabelledColorImages& set, std::uint8_t label) {
+  return detail::images_with(set, [=](std::uint8_t l) { return l == label; });
+}
+inline LabelledColorImages without_class(const LabelledColorImages& set, std::uint8_t label) {
+  return detail::images_with(set, [=](std::uint8_t l) { return l != label; });
+}
+
+// The first picture of each class 0, 1, .., in this order.
+inline LabelledColorImages one_of_each_class(const LabelledColorImages& set, Index classes = cifar10_classes) {
+  const Index size = set.size() ? set.images.size() / set.size() : 0;
+  LabelledColorImages out{
+      Tensor<std::uint8_t, 4>({classes, set.images.shape(1), set.images.shape(2), set.images.shape(3)}, uninitialized),
+      Tensor<std::uint8_t, 1>({classes}, uninitialized)};
+  for (Index label = 0; label < classes; ++label) {
+    const Index n = std::find(set.labels.begin(), set.labels.end(), label) - set.labels.begin();
+    if (n == set.size())
+      throw ConfigError("one_of_each_class", "a picture of class " + std::to_string(label), "none");
+    std::copy_n(set.images.data() + n * size, size, out.images.data() + label * size);
+    out.labels(label) = static_cast<std::uint8_t>(label);
+  }
   return out;
 }
 

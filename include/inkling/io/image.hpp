@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "inkling/core/tensor.hpp"
@@ -139,6 +140,17 @@ inline Image tensor_to_image(const Tensor<float, 4>& x, PixelRange range = Pixel
         image(w, h, c) = v > 0 ? static_cast<std::uint8_t>(std::min(v, 1.0f) * 255.0f + 0.5f) : std::uint8_t{0};
       }
   return image;
+}
+// Pictures first, first + 1, .. of x [N, C, H, W], `count` of them; without a count all that follow.
+inline std::vector<Image> tensor_to_images(const Tensor<float, 4>& x, PixelRange range = PixelRange::minus_one_to_one,
+                                           Index first = 0, std::optional<Index> count = {}) {
+  const Index all = x.shape(0), wanted = count.value_or(all - first);
+  if (first < 0 || wanted < 0 || first > all || wanted > all - first)
+    throw ShapeError("tensor_to_images", "pictures within 0.." + std::to_string(all),
+                     std::to_string(first) + " + " + std::to_string(wanted));
+  std::vector<Image> images;
+  for (Index n = first; n < first + wanted; ++n) images.push_back(tensor_to_image(x, range, n));
+  return images;
 }
 
 }  // namespace inkling

@@ -1,7 +1,10 @@
 // Pictures beside each other with captions and headings, and the steps of denoising in a row.
 #pragma once
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "inkling/plot/text.hpp"
@@ -138,5 +141,25 @@ inline Image strip(const std::vector<Image>& images, const std::vector<std::stri
   options.title = title;
   return image_grid(images, static_cast<Index>(std::max<std::size_t>(images.size(), 1)), captions, options);
 }
+
+// A grid that grows row by row, each with its heading; the first row decides how many columns there are.
+struct ImageRows {
+  GridOptions look = {};  // row_headings are written by add()
+  std::vector<Image> images = {};
+
+  void add(std::string heading, std::vector<Image> row) {
+    const std::size_t columns = look.row_headings.empty() ? row.size() : images.size() / look.row_headings.size();
+    if (row.size() != columns || row.empty())
+      throw ConfigError("ImageRows \"" + heading + "\"",
+                        columns ? "a picture for each of " + std::to_string(columns) + " columns" : "pictures",
+                        std::to_string(row.size()));
+    std::move(row.begin(), row.end(), std::back_inserter(images));
+    look.row_headings.push_back(std::move(heading));
+  }
+  Image grid(const std::vector<std::string>& captions = {}) const {
+    const Index rows = static_cast<Index>(std::max<std::size_t>(look.row_headings.size(), 1));
+    return image_grid(images, std::max<Index>(1, static_cast<Index>(images.size()) / rows), captions, look);
+  }
+};
 
 }  // namespace inkling::plot

@@ -1,9 +1,11 @@
 // Curves and points: losses over training steps, noise schedules over time, scatter plots.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,11 @@ struct Series {
   std::optional<Color> color = {};     // unset: the next of the palette
   double pen = 2;
   bool dots = false;  // the points by themselves, not joined: a scatter plot
+
+  template <class X, class Y>
+  void add(X at, Y value) {
+    x.push_back(static_cast<double>(at)), y.push_back(static_cast<double>(value));
+  }
 };
 // y over 0, 1, 2, ..
 inline Series series(std::string name, std::vector<double> y) {
@@ -25,6 +32,30 @@ inline Series series(std::string name, std::vector<double> y) {
   s.name = std::move(name);
   s.y = std::move(y);
   for (std::size_t i = 0; i < s.y.size(); ++i) s.x.push_back(static_cast<double>(i));
+  return s;
+}
+// The losses of steps 1, 2, ..: for every `window` steps their mean, at the last of them. What is left over at the end
+// is not drawn.
+inline Series smoothed(std::string name, std::span<const float> losses, std::size_t window) {
+  if (window < 1) throw ConfigError("smoothed", "a window of at least 1 step", "0");
+  Series s;
+  s.name = std::move(name);
+  for (std::size_t end = window; end <= losses.size(); end += window) {
+    double sum = 0;
+    for (std::size_t i = end - window; i < end; ++i) sum += static_cast<double>(losses[i]);
+    s.add(end, sum / static_cast<double>(window));
+  }
+  return s;
+}
+
+// Over v, how many per cent of the values are at most v; x is v / unit.
+inline Series cumulative(std::string name, std::vector<double> values, double unit = 1) {
+  if (!(unit > 0)) throw ConfigError("cumulative", "a unit above 0", std::to_string(unit));
+  Series s;
+  s.name = std::move(name);
+  std::sort(values.begin(), values.end());
+  for (const double v : values)
+    s.add(v / unit, 100 * static_cast<double>(s.x.size() + 1) / static_cast<double>(values.size()));
   return s;
 }
 

@@ -1,6 +1,7 @@
 // Masks as pictures: where two of them agree and where not, and plain maps of numbers to stand in a grid.
 #pragma once
 #include <optional>
+#include <vector>
 
 #include "inkling/plot/heat_map.hpp"
 
@@ -27,6 +28,13 @@ inline Image map_image(const Tensor<float, 3>& values, Index c, ColorMap map = C
     throw ShapeError("map_image", "a channel from 0 to " + std::to_string(values.shape(0) - 1), std::to_string(c));
   const auto plane = values.span().subspan(static_cast<std::size_t>(c * H * W), static_cast<std::size_t>(H * W));
   return map_image(Tensor<float, 2>({H, W}, plane), map, low, high);
+}
+// Every channel of values[C, H, W], in the same colours.
+inline std::vector<Image> channel_images(const Tensor<float, 3>& values, ColorMap map = ColorMap::grays,
+                                         std::optional<double> low = {}, std::optional<double> high = {}) {
+  std::vector<Image> images;
+  for (Index c = 0; c < values.shape(0); ++c) images.push_back(map_image(values, c, map, low, high));
+  return images;
 }
 // White where the mask [H, W] is not 0.
 inline Image mask_image(const Tensor<std::uint8_t, 2>& mask) {

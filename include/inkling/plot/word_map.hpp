@@ -5,9 +5,11 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "inkling/core/tensor.hpp"
 #include "inkling/plot/line_plot.hpp"
 
 namespace inkling::plot {
@@ -18,6 +20,23 @@ struct NamedPoints {
   std::vector<std::string> labels = {};
   std::optional<Color> color = {};  // unset: the next of the palette
 };
+// Words that belong together, and points[N, 2] for them, those of the first group first; there may be more points.
+struct WordGroup {
+  std::string name;
+  std::vector<std::string> words;
+};
+inline std::vector<NamedPoints> named_points(const Tensor<float, 2>& points, std::span<const WordGroup> groups) {
+  std::vector<NamedPoints> all;
+  Index n = 0;
+  for (const WordGroup& group : groups) {
+    NamedPoints& p = all.emplace_back(NamedPoints{group.name, {}, {}, group.words, {}});
+    if (points.shape(1) != 2 || n + static_cast<Index>(group.words.size()) > points.shape(0))
+      throw ShapeError("named_points", "two numbers for each word", to_string(points.shape()));
+    for (std::size_t i = 0; i < group.words.size(); ++i, ++n)
+      p.x.push_back(static_cast<double>(points(n, 0))), p.y.push_back(static_cast<double>(points(n, 1)));
+  }
+  return all;
+}
 // A line from one point to another, as from a country to its capital.
 struct Connection {
   double x0, y0, x1, y1;

@@ -60,6 +60,16 @@ struct AnalogyScore {
   }
 };
 
+// All sections together, and by kind: sections whose name begins with "gram" ask for grammar, the others for meaning.
+struct AnalogyTotals {
+  AnalogyScore all{"all"}, semantic{"semantic"}, syntactic{"syntactic"};
+};
+inline AnalogyTotals analogy_totals(const std::vector<AnalogyScore>& scores) {
+  AnalogyTotals t;
+  for (const AnalogyScore& s : scores) t.all += s, (s.name.starts_with("gram") ? t.syntactic : t.semantic) += s;
+  return t;
+}
+
 // By the rules of word2vec's compute-accuracy: of the `most` first words, d must be the one nearest to b - a + c (unit
 // vectors) that is none of these three; questions with a word beyond those are left out.
 inline std::vector<AnalogyScore> score_analogies(const WordVectors& words, const std::vector<AnalogySection>& sections,

@@ -4,6 +4,7 @@
 //   "10000 100\n"                          how many words, how many numbers each
 //   word, a space, 100 floats, "\n"        for each word; little-endian; the line feed may be missing
 #pragma once
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -50,6 +51,29 @@ inline WordVectors normalized(WordVectors words) {
     for (Index i = 0; i < words.width(); ++i) row[i] *= factor;
   }
   return words;
+}
+
+// The vectors of some words, divided by their lengths -> [names, D]
+inline Tensor<float, 2> unit_rows(const WordVectors& words, const std::vector<std::string>& names) {
+  Tensor<float, 2> rows({static_cast<Index>(names.size()), words.width()}, uninitialized);
+  for (std::size_t n = 0; n < names.size(); ++n) {
+    const auto from = words[names[n]];
+    double squares = 0;
+    for (const float v : from) squares += static_cast<double>(v) * static_cast<double>(v);
+    const float factor = squares > 0 ? static_cast<float>(1 / std::sqrt(squares)) : 0.0f;
+    std::transform(from.begin(), from.end(), &rows(static_cast<Index>(n), 0), [=](float v) { return v * factor; });
+  }
+  return rows;
+}
+// Cosines of words in list a with words in list b -> [of_a, of_b]
+inline Tensor<float, 2> cosine_similarities(const WordVectors& a, const std::vector<std::string>& of_a,
+                                            const WordVectors& b, const std::vector<std::string>& of_b) {
+  Tensor<float, 2> values({static_cast<Index>(of_a.size()), static_cast<Index>(of_b.size())}, uninitialized);
+  for (std::size_t i = 0; i < of_a.size(); ++i)
+    for (std::size_t j = 0; j < of_b.size(); ++j)
+      values(static_cast<Index>(i), static_cast<Index>(j)) =
+          static_cast<float>(cosine_similarity(a[of_a[i]], b[of_b[j]]));
+  return values;
 }
 
 struct Neighbour {

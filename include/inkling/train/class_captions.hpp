@@ -30,6 +30,11 @@ struct ClassCaptions {
     const Index which = random.chance(0.5) ? 0 : random.below(static_cast<Index>(nouns.size()));
     return fill_in(sentence, nouns[static_cast<std::size_t>(which)]);
   }
+  std::vector<std::string> usual_names() const {
+    std::vector<std::string> nouns;
+    for (const std::vector<std::string>& of_class : names) nouns.push_back(of_class.front());
+    return nouns;
+  }
   std::vector<std::string> all() const {
     std::vector<std::string> texts;
     for (const std::string& sentence : sentences)

@@ -133,6 +133,17 @@ inline Tensor<float, 2> similarities(const Tensor<float, 2>& a, const Tensor<flo
   return matmul(Variable<float, 2>(a), Variable<float, 2>(b), true).value();
 }
 
+// Of a square matrix of similarities: the mean of the diagonal less the mean of the rest. How much each row prefers the
+// column that belongs to it.
+inline double diagonal_preference(const Tensor<float, 2>& s) {
+  const Index N = s.shape(0);
+  if (N < 2 || s.shape(1) != N)
+    throw ShapeError("diagonal_preference", "as many rows as columns, at least two", to_string(s.shape()));
+  double own = 0, other = 0;
+  for (Index i = 0; i < N; ++i)
+    for (Index j = 0; j < N; ++j) (i == j ? own : other) += static_cast<double>(s(i, j));
+  return own / static_cast<double>(N) - other / static_cast<double>(N * N - N);
+}
 // The column of the largest value in each row.
 inline std::vector<Index> nearest(const Tensor<float, 2>& similarity) {
   std::vector<Index> best;

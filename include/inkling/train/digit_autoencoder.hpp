@@ -1,5 +1,8 @@
 // Training an MlpAutoencoder on the digits of MNIST.
 #pragma once
+#include <cmath>
+#include <functional>
+
 #include "inkling/autograd/loss_ops.hpp"
 #include "inkling/io/idx.hpp"
 #include "inkling/models/mlp_autoencoder.hpp"
@@ -16,6 +19,13 @@ inline Tensor<float, 2> digit_rows(const LabelledImages& set, Index first, Index
     for (Index i = 0; i < pixels; ++i)
       x(n, i) = static_cast<float>(set.images.data()[(first + n) % all * pixels + i]) / 255.0f;
   return x;
+}
+// Rows of pixels in [0, 1], those of square pictures, as [N, 1, side, side].
+inline Tensor<float, 4> rows_to_squares(const Tensor<float, 2>& x) {
+  const Index side = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(x.shape(1)))));
+  if (side * side != x.shape(1))
+    throw ShapeError("rows_to_squares", "a square number of pixels", to_string(x.shape()));
+  return x.reshaped(Shape<4>{x.shape(0), 1, side, side});
 }
 // `count` images drawn at random; a function of (seed, step) alone.
 inline Tensor<float, 2> random_digit_rows(const LabelledImages& set, std::uint64_t seed, Index step, Index count) {
@@ -43,6 +53,17 @@ Variable<T, 0> autoencoder_loss(const MlpAutoencoder<T>& model, const Tensor<T, 
   const Variable<T, 2> z = add(means, mul(std, Variable<T, 2>(noise.randn<T>(Shape<2>{N, d}))));
   const Variable<T, 1> kl = kl_diagonal_gaussian(reshape(encoded, Shape<4>{N, 2 * d, 1, 1}));
   return add(bce_with_logits_loss(model.decode(z), x), scale(inkling::mean(kl), T(1) / static_cast<T>(pixels)));
+}
+
+// x[N, pixels] -> codes [N, latent]; of a variational encoder the means
+inline Tensor<float, 2> encode_digits(const MlpAutoencoder<float>& model, const Tensor<float, 2>& x) {
+  const NoGrad no_grad;
+  return model.mean(model.encode(Variable<float, 2>(x))).value();
+}
+// Codes z[N, latent] -> pixels [N, pixels] in [0, 1]
+inline Tensor<float, 2> decode_digits(const MlpAutoencoder<float>& model, const Tensor<float, 2>& z) {
+  const NoGrad no_grad;
+  return activation(Activation::sigmoid, model.decode(Variable<float, 2>(z))).value();
 }
 
 // Trains in place and leaves the moving average in the model; checkpoints lie in options.folder.

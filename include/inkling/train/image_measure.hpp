@@ -2,7 +2,9 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
+#include <vector>
 
 #include "inkling/core/tensor.hpp"
 
@@ -30,6 +32,28 @@ double psnr(const Tensor<T, N>& picture, const Tensor<T, N>& original, T low = T
   for (T& v : shown) v = std::min(std::max(v, low), high);
   const double peak = static_cast<double>(high) - static_cast<double>(low);
   return 10 * std::log10(peak * peak / mean_square_error(shown, original));
+}
+
+// For each picture of x[N, C, H, W] the PSNR to that picture of world[M, C, H, W] which is nearest; at most 60 dB, beyond
+// which no eye sees a difference -> N numbers
+inline std::vector<double> psnr_to_nearest(const Tensor<float, 4>& x, const Tensor<float, 4>& world) {
+  const Index N = x.shape(0), M = world.shape(0), size = M ? world.size() / M : 0;
+  require_shape(x.shape(), Shape<4>{N, world.shape(1), world.shape(2), world.shape(3)}, "psnr_to_nearest");
+  std::vector<double> decibels;
+  for (Index n = 0; n < N; ++n) {
+    double least = std::numeric_limits<double>::infinity();
+    for (Index m = 0; m < M; ++m) {
+      double squares = 0;
+      for (Index i = 0; i < size && squares < least; ++i) {
+        const float shown = std::min(std::max(x.data()[n * size + i], -1.0f), 1.0f);
+        const double d = static_cast<double>(shown) - static_cast<double>(world.data()[m * size + i]);
+        squares += d * d;
+      }
+      least = std::min(least, squares);
+    }
+    decibels.push_back(std::min(60.0, 10 * std::log10(4 * static_cast<double>(size) / least)));
+  }
+  return decibels;
 }
 
 // Mean square difference between neighbours, across and down: a blurred picture has little of it. x[N, C, H, W]

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "inkling/train/sample_random.hpp"
 
@@ -42,6 +43,11 @@ inline std::string_view digit_word(int digit) {
   constexpr std::array<std::string_view, 10> words{"zero", "one", "two",   "three", "four",
                                                    "five", "six", "seven", "eight", "nine"};
   return words.at(static_cast<std::size_t>(digit));
+}
+
+// "red seven on blue"
+inline std::string brief(const InkDigit& a) {
+  return std::string(name(a.ink)) + " " + std::string(digit_word(a.digit)) + " on " + std::string(name(a.background));
 }
 
 // sRGB, each in [0, 1].
@@ -89,6 +95,16 @@ inline InkDigit random_attributes(int digit, SampleRandom& random, Combinations 
   a.stroke = static_cast<Stroke>(random.below(3));
   a.lean = static_cast<Lean>(random.below(3));
   return a;
+}
+// Something to ask of a model: zero, one, .., nine, zero, .., the rest at random; each a function of (seed, its number).
+inline std::vector<InkDigit> digits_to_ask(Index count, std::uint64_t seed,
+                                           Combinations which = Combinations::training) {
+  std::vector<InkDigit> asked;
+  for (Index i = 0; i < count; ++i) {
+    SampleRandom random(seed, static_cast<std::uint64_t>(i));
+    asked.push_back(random_attributes(static_cast<int>(i % 10), random, which));
+  }
+  return asked;
 }
 
 }  // namespace inkling

@@ -12,6 +12,17 @@
 
 namespace inkling {
 
+// A network small enough to train in minutes: for pictures or latents of so many channels, side x side.
+inline UNetConfig ink_denoiser_config(Index channels, Index side) {
+  UNetConfig c;
+  c.in_channels = c.out_channels = channels;
+  c.block_out_channels = {24, 32, 32};
+  c.layers_per_block = 1, c.heads = 4, c.cross_attention_dim = 128, c.norm_groups = 8;
+  c.attention_levels = {false, true, true};
+  c.sample_size = side;
+  return c;
+}
+
 // What the network learns to make, at half precision: a function of (seed, count) and of the autoencoder.
 struct InkSamples {
   Tensor<half, 4> x;  // [count, C, H, W]: pixels in [-1, 1], or latents times the scaling factor

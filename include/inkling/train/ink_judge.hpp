@@ -48,5 +48,14 @@ struct InkTally {
     return count ? 100 * static_cast<double>(this->*right) / static_cast<double>(count) : 0;
   }
 };
+// asked[i] belongs to judged[i]
+inline InkTally tally_of(const std::vector<InkDigit>& asked, const std::vector<InkJudgement>& judged) {
+  if (asked.size() != judged.size())
+    throw ShapeError("tally_of", "a judgement for each of " + std::to_string(asked.size()) + " digits",
+                     std::to_string(judged.size()));
+  InkTally tally;
+  for (std::size_t i = 0; i < asked.size(); ++i) tally.add(asked[i], judged[i]);
+  return tally;
+}
 
 }  // namespace inkling

@@ -110,6 +110,10 @@ inline Tensor<float, 2> ink_coverage(const Tensor<float, 3>& image, const Measur
   return gray;
 }
 
+inline Tensor<float, 2> ink_coverage(const Tensor<float, 3>& image) {
+  return ink_coverage(image, measure_colors(image));
+}
+
 // The mean of a map on the strokes and on the paper between them. coverage [H, W]; map [h, w], as fine or coarser
 struct InkPaper {
   double ink = 0, paper = 0;
@@ -139,6 +143,24 @@ inline Tensor<float, 2> color_change(const Tensor<float, 3>& a, const Tensor<flo
     }
   return out;
 }
+// What is different in picture b: the colour of the strokes, that of the paper (0 to 1), and the digit's shape, as the
+// share of coverage that moved. Strokes are wherever either picture has ink, so that a line that moved does not count
+// as paper. a, b [3, H, W] in [-1, 1]
+struct InkChange {
+  double ink = 0, paper = 0, shape = 0;
+};
+inline InkChange ink_change(const Tensor<float, 3>& a, const Tensor<float, 3>& b) {
+  const Tensor<float, 2> p = ink_coverage(a), q = ink_coverage(b);
+  Tensor<float, 2> either(p.shape(), uninitialized);
+  double moved = 0;
+  for (Index k = 0; k < p.size(); ++k) {
+    either.data()[k] = std::max(p.data()[k], q.data()[k]);
+    moved += std::abs(static_cast<double>(p.data()[k]) - static_cast<double>(q.data()[k]));
+  }
+  const InkPaper colors = mean_on_ink(color_change(a, b), either);
+  return {colors.ink, colors.paper, moved / static_cast<double>(p.size())};
+}
+
 // Picture number n of a batch [N, 3, H, W] -> [3, H, W]
 inline Tensor<float, 3> picture(const Tensor<float, 4>& images, Index n) {
   if (n < 0 || n >= images.shape(0))

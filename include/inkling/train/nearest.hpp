@@ -40,5 +40,12 @@ inline std::vector<Nearest> nearest_rows(const Tensor<float, 2>& queries, const 
   });
   return found;
 }
+// Their distances, the smallest first: the median is in the middle.
+inline std::vector<double> sorted_distances(const std::vector<Nearest>& found) {
+  std::vector<double> distances;
+  for (const Nearest& f : found) distances.push_back(f.distance);
+  std::sort(distances.begin(), distances.end());
+  return distances;
+}
 
 }  // namespace inkling

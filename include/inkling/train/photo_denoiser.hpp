@@ -1,5 +1,6 @@
 // A network that takes noise out of a few photographs, told how much noise there is or not.
 #pragma once
+#include "inkling/train/photo_windows.hpp"
 #include "inkling/train/pixel_diffusion.hpp"
 
 namespace inkling {
@@ -20,6 +21,11 @@ struct PhotoDenoiser {
     return from_patches(
         unet.forward(Variable<float, 4>(to_patches(x_t, patch)), heard(timesteps), silence(x_t.shape(0))).value(),
         patch);
+  }
+  // The noise it sees in pictures that are all at level t; both [N, 3, H, W]
+  Tensor<float, 4> noise_in(const Tensor<float, 4>& x_t, Index t) const {
+    const std::vector<std::int64_t> levels(static_cast<std::size_t>(x_t.shape(0)), t);
+    return predicted_eps(PredictionType::v_prediction, predict(x_t, levels), x_t, schedule.alpha_bar(t));
   }
   // L = E || v - v_theta(x_t, t) ||^2                                           Salimans & Ho 2022, section 4
   Variable<float, 0> loss(const Tensor<float, 4>& pictures, Generator& g) const {
@@ -62,14 +68,10 @@ inline void train_photo_denoiser(PhotoDenoiser& model, const Tensor<float, 4>& w
   initialize(model.unet, generator);
   start_as_identity(model.unet);
   Trainer<UNet<float>> trainer(model.unet, std::move(options));
-  const Index size = world.size() / std::max<Index>(1, world.shape(0));
   trainer.run(
       [&](Index step) {
         Generator g = Generator(seed + 1).child(static_cast<std::uint64_t>(step));
-        Tensor<float, 4> x({batch, world.shape(1), world.shape(2), world.shape(3)}, uninitialized);
-        for (Index n = 0; n < batch; ++n)
-          std::copy_n(world.data() + g.integer(world.shape(0)) * size, size, &x(n, 0, 0, 0));
-        return model.loss(x, g);
+        return model.loss(draw_pictures(world, batch, g), g);
       },
       after);
   trainer.use_average();

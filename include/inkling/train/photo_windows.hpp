@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 
+#include "inkling/core/random.hpp"
 #include "inkling/io/image.hpp"
 #include "inkling/kernels/kernels.hpp"
 
@@ -31,6 +32,18 @@ inline Tensor<float, 4> all_windows(const Tensor<float, 4>& photo, Index side) {
     for (Index c = 0; c < C; ++c)
       for (Index h = 0; h < side; ++h) std::copy_n(&photo(0, c, n / across + h, n % across), side, &out(n, c, h, 0));
   return out;
+}
+
+// `count` pictures of world[M, C, H, W], drawn at random with repetition -> [count, C, H, W]
+inline Tensor<float, 4> draw_pictures(const Tensor<float, 4>& world, Index count, Generator& generator) {
+  if (world.empty() || count < 1)
+    throw ConfigError("draw_pictures", "at least one picture, of some", std::to_string(count) + " of " +
+                                                                          to_string(world.shape()));
+  const Index size = world.size() / world.shape(0);
+  Tensor<float, 4> x({count, world.shape(1), world.shape(2), world.shape(3)}, uninitialized);
+  for (Index n = 0; n < count; ++n)
+    std::copy_n(world.data() + generator.integer(world.shape(0)) * size, size, x.data() + n * size);
+  return x;
 }
 
 }  // namespace inkling

@@ -73,6 +73,16 @@ inline SegmentationSet read_idx_pairs(const std::filesystem::path& images, const
   return set;
 }
 
+// Cells under the microscope (Data Science Bowl 2018), and slices of a brain with the membranes between its cells (ISBI
+// challenge 2012): the folders with the files as examples/README.md has them.
+inline SegmentationSet read_nuclei(const std::filesystem::path& folder, Index first = 0, Index count = -1) {
+  return read_idx_pairs(folder / "images-idx3-ubyte.gz", folder / "masks-idx3-ubyte.gz", MaskIs::bright, first, count);
+}
+inline SegmentationSet read_membranes(const std::filesystem::path& folder, Index first = 0, Index count = -1) {
+  return read_idx_pairs(folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx3-ubyte.gz", MaskIs::dark,
+                        first, count);
+}
+
 // Your own: a folder of pictures, and one of masks that bear the same names (cat.jpg, cat.png). channels: 1 gray, 3 colour.
 inline SegmentationSet read_segmentation_folders(const std::filesystem::path& images, const std::filesystem::path& masks,
                                                  Index channels = 3, MaskIs is = MaskIs::bright) {

@@ -41,5 +41,11 @@ inline std::vector<std::size_t> channels_by_correlation(const std::vector<double
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return r[a] != r[b] ? r[a] > r[b] : a < b; });
   return order;
 }
+// How well the best of the channels goes with the masks or against them, from 0 to 1.
+inline double strongest_correlation(const std::vector<double>& r) {
+  double most = 0;
+  for (const double v : r) most = std::max(most, std::abs(v));
+  return most;
+}
 
 }  // namespace inkling
