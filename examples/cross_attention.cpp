@@ -1,10 +1,9 @@
 // In the small model every pixel asks the words. Where each word looks, step by step; one word swapped for another with
 // the same seed: what moves and what stays, with attention of its own and with the first prompt's.
 // test: --out pictures/cross_attention
+#include <inkling/pipelines/attention_pictures.hpp>
 #include <inkling/pipelines/load.hpp>
 #include <inkling/pipelines/prompt_to_prompt.hpp>
-#include <inkling/plot/heat_map.hpp>
-#include <inkling/plot/image_grid.hpp>
 #include <inkling/plot/line_plot.hpp>
 #include <inkling/train/ink_captions.hpp>
 #include <inkling/train/ink_measure.hpp>
@@ -22,46 +21,16 @@ TextToImageOptions options_for(const std::string& prompt, std::uint64_t seed) {
   o.prompt = prompt, o.seed = seed, o.steps = steps, o.guidance = 4, o.attention_steps = true;
   return o;
 }
-std::vector<WordSpan> words_of(const StableDiffusion& model, const std::string& prompt) {
-  return model.tokenizer.words(prompt, model.text_encoder.config().max_positions);
+// Digit i in colours at random, a bold stroke; one for each prompt.
+std::vector<InkDigit> subjects(Index count) {
+  std::vector<InkDigit> all = digits_to_ask(count, 7);
+  for (InkDigit& a : all) a.stroke = Stroke::bold, a.lean = Lean::upright;
+  return all;
 }
-
-// Rows: words; columns: steps. Each word on one scale from 0 to the most it ever gets.
-Image maps_over_steps(StableDiffusion& model, const std::string& prompt) {
-  std::vector<Image> images;
-  plot::GridOptions look;
-  look.title = "\"" + prompt + "\": where each word looks";
-  look.row_headings = {"expected picture"};
-  std::vector<Index> shown;
-  const TextToImageResult painted = text_to_image(model, options_for(prompt, 3), [&](const DenoisingStep& s) {
-    if ((s.step - 1) % 3 == 0 || s.step == steps) {
-      shown.push_back(s.step - 1);
-      look.column_headings.push_back("step " + std::to_string(s.step));
-      images.push_back(plot::resize_nearest(tensor_to_image(model.decode(s.x0)), 2));
-    }
-    return true;
-  });
-  for (const WordSpan& word : words_of(model, prompt)) {
-    if (word.word == "a") continue;
-    look.row_headings.push_back(word.word);
-    plot::OverlayOptions over;
-    over.low = 0, over.high = 0;
-    for (const auto& maps : painted.attention_steps)
-      for (const float v : word_map(maps, word)) over.high = std::max(*over.high, static_cast<double>(v));
-    for (std::size_t k = 0; k < shown.size(); ++k)
-      images.push_back(plot::heat_overlay(
-          images[k], word_map(painted.attention_steps[static_cast<std::size_t>(shown[k])], word), over));
-  }
-  look.scale = 1;
-  return plot::image_grid(images, static_cast<Index>(shown.size()), {}, look);
-}
-
-// Prompt number i: digit i, colours at random, a bold stroke.
-InkDigit subject(int i) {
-  SampleRandom random(7, static_cast<std::uint64_t>(i));
-  InkDigit a = random_attributes(i % 10, random);
-  a.stroke = Stroke::bold, a.lean = Lean::upright;
-  return a;
+// Another colour, but for the one that is not to be met.
+Ink another(Ink color, Ink taken) {
+  const Ink next = all_inks[(static_cast<std::size_t>(color) + 3) % 10];
+  return next == taken ? another(next, taken) : next;
 }
 
 }  // namespace
@@ -73,7 +42,8 @@ int main(int argc, char** argv) {
     const std::filesystem::path out = example.folder("--out", "pictures/cross_attention");
 
     // ---- Where each word looks, step by step ----
-    write_png(out / "maps.png", maps_over_steps(model, "a bold red seven on a blue background"));
+    write_png(out / "maps.png",
+              attention_over_steps(model, options_for("a bold red seven on a blue background", 3), 3, {"a"}, 2));
 
     // ---- The same as numbers, over 20 prompts: attention on the strokes against attention on the paper ----
     std::array<plot::Series, 4> curves;
@@ -81,12 +51,10 @@ int main(int argc, char** argv) {
                            "word of the paper, on the strokes", "word of the paper, on the paper"};
     std::array<double, 4> mean{};
     for (std::size_t c = 0; c < 4; ++c) curves[c].name = names[c], curves[c].y.resize(steps);
-    for (int i = 0; i < 20; ++i) {
-      const InkDigit a = subject(i);
-      const TextToImageResult painted =
-          text_to_image(model, options_for(canonical_prompt(a), static_cast<std::uint64_t>(i + 1)));
-      const Tensor<float, 3> image = picture(painted.image, 0);
-      const Tensor<float, 2> coverage = ink_coverage(image, measure_colors(image));
+    std::uint64_t seed = 0;
+    for (const InkDigit& a : subjects(20)) {
+      const TextToImageResult painted = text_to_image(model, options_for(canonical_prompt(a), ++seed));
+      const Tensor<float, 2> coverage = ink_coverage(picture(painted.image, 0));
       for (const WordSpan& word : words_of(model, canonical_prompt(a))) {
         if (word.word != name(a.ink) && word.word != name(a.background)) continue;
         const std::size_t first = word.word == name(a.ink) ? 0 : 2;
@@ -111,71 +79,43 @@ int main(int argc, char** argv) {
     example.claim(mean[3] > 1.3 * mean[2], "the word of the paper is looked at from the paper");
 
     // ---- One word swapped, same seed ----
-    std::vector<Image> images;
-    plot::GridOptions grid;
-    grid.column_headings = {"the prompt",          "another ink",   "what changed",
-                            "ink, attention kept", "another paper", "what changed"};
-    const auto swapped = [&](const InkDigit& a, const InkDigit& b, int i, double share) {
-      return swap_word(model, canonical_prompt(a), canonical_prompt(b),
-                       options_for("", static_cast<std::uint64_t>(i + 1)), share);
-    };
-    InkPaper change_ink, change_paper;
-    double moved = 0, moved_kept = 0;
-    for (int i = 0; i < 10; ++i) {
-      InkDigit a = subject(i), ink = a, paper = a;
-      while (ink.ink == a.ink || ink.ink == a.background)
-        ink.ink = all_inks[(static_cast<std::size_t>(ink.ink) + 3) % 10];
-      while (paper.background == a.background || paper.background == a.ink)
-        paper.background = all_inks[(static_cast<std::size_t>(paper.background) + 3) % 10];
-      const Tensor<float, 4> own = swapped(a, ink, i, 0), kept = swapped(a, ink, i, 0.8),
-                             page = swapped(a, paper, i, 0);
-      const auto coverage = [&](const Tensor<float, 4>& pair, Index n) {
-        return ink_coverage(picture(pair, n), measure_colors(picture(pair, n)));
+    plot::ImageRows grid;
+    grid.look.column_headings = {"the prompt",          "another ink",   "what changed",
+                                 "ink, attention kept", "another paper", "what changed"};
+    InkChange change_ink, change_kept, change_paper;
+    seed = 0;
+    for (const InkDigit& a : subjects(10)) {
+      InkDigit ink = a, paper = a;
+      ink.ink = another(a.ink, a.background), paper.background = another(a.background, a.ink);
+      ++seed;
+      const auto swapped = [&](const InkDigit& b, double share) {
+        return swap_word(model, canonical_prompt(a), canonical_prompt(b), options_for("", seed), share);
       };
-      const auto change = [&](const Tensor<float, 4>& pair) {
-        return color_change(picture(pair, 0), picture(pair, 1));
+      const Tensor<float, 4> own = swapped(ink, 0), kept = swapped(ink, 0.8), page = swapped(paper, 0);
+      const auto add = [](InkChange& sum, const Tensor<float, 4>& pair) {
+        const InkChange one = ink_change(picture(pair, 0), picture(pair, 1));
+        sum.ink += one.ink / 10, sum.paper += one.paper / 10, sum.shape += one.shape / 10;
       };
-      // Strokes: wherever either picture has ink, so that a line that moved does not count as paper.
-      const auto measure = [&](const Tensor<float, 4>& pair) {
-        Tensor<float, 2> either = coverage(pair, 0);
-        const Tensor<float, 2> second = coverage(pair, 1);
-        for (Index k = 0; k < either.size(); ++k) either.data()[k] = std::max(either.data()[k], second.data()[k]);
-        return mean_on_ink(change(pair), either);
-      };
-      const InkPaper by_ink = measure(own), by_paper = measure(page);
-      change_ink.ink += by_ink.ink / 10, change_ink.paper += by_ink.paper / 10;
-      change_paper.ink += by_paper.ink / 10, change_paper.paper += by_paper.paper / 10;
-      const auto shift = [&](const Tensor<float, 4>& pair) {
-        double sum = 0;
-        const Tensor<float, 2> p = coverage(pair, 0), q = coverage(pair, 1);
-        for (Index k = 0; k < p.size(); ++k)
-          sum += std::abs(static_cast<double>(p.data()[k]) - static_cast<double>(q.data()[k]));
-        return sum / static_cast<double>(p.size());
-      };
-      moved += shift(own) / 10, moved_kept += shift(kept) / 10;
-      if (i >= 5) continue;
-      const auto shown = [&](const Tensor<float, 4>& pair, Index n) {
-        return tensor_to_image(pair, PixelRange::minus_one_to_one, n);
-      };
+      add(change_ink, own), add(change_kept, kept), add(change_paper, page);
+      if (grid.look.row_headings.size() == 5) continue;
       const auto heat = [&](const Tensor<float, 4>& pair) {
         plot::OverlayOptions over;
         over.low = 0, over.high = 0.6, over.strength = 1;
-        return plot::heat_overlay(shown(pair, 0), change(pair), over);
+        return plot::heat_overlay(tensor_to_image(pair), color_change(picture(pair, 0), picture(pair, 1)), over);
       };
-      grid.row_headings.push_back(std::string(name(a.ink)) + " on " + std::string(name(a.background)) + "; then " +
-                                  std::string(name(ink.ink)) + " ink; " + std::string(name(paper.background)) +
-                                  " paper");
-      for (Image& image :
-           std::vector<Image>{shown(own, 0), shown(own, 1), heat(own), shown(kept, 1), shown(page, 1), heat(page)})
-        images.push_back(std::move(image));
+      const auto second = [](const Tensor<float, 4>& pair) { return tensor_to_images(pair)[1]; };
+      grid.add(std::string(name(a.ink)) + " on " + std::string(name(a.background)) + "; then " +
+                   std::string(name(ink.ink)) + " ink; " + std::string(name(paper.background)) + " paper",
+               {tensor_to_image(own), second(own), heat(own), second(kept), second(page), heat(page)});
     }
-    write_png(out / "swap.png", plot::image_grid(images, 6, {}, grid));
+    write_png(out / "swap.png", grid.grid());
     std::printf("another ink:   strokes change by %.3f, the paper by %.3f\n", change_ink.ink, change_ink.paper);
     std::printf("another paper: strokes change by %.3f, the paper by %.3f\n", change_paper.ink, change_paper.paper);
     std::printf("another ink: %.1f %% of the pixels' coverage moves, %.1f %% with the first prompt's attention\n",
-                100 * moved, 100 * moved_kept);
+                100 * change_ink.shape, 100 * change_kept.shape);
     example.claim(change_ink.ink > 4 * change_ink.paper, "another ink changes the strokes and leaves the paper");
     example.claim(change_paper.paper > 2 * change_paper.ink, "another paper changes the paper and leaves the strokes");
-    example.claim(moved_kept < 0.8 * moved, "with the first prompt's attention the digit keeps its shape better");
+    example.claim(change_kept.shape < 0.8 * change_ink.shape,
+                  "with the first prompt's attention the digit keeps its shape better");
   });
 }
