@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "inkling/autograd/gradient_check.hpp"
 #include "inkling/io/cifar_pictures.hpp"
 #include "inkling/models/conv_image_encoder.hpp"
 #include "inkling/train/contrastive.hpp"
@@ -178,10 +179,112 @@ TEST_CASE("contrastive training: three colours by name; the temperature stays wh
   }
   Pair pair = small_pair(tokenizer);
   CHECK_THROWS_AS(train_contrastive(pair, {}, draw, -1.0), ConfigError);
+  const LabelledColorImages many = colors(260);  // more than are looked at in one go
+  const Tensor<float, 2> all = embed_images(pair, many);
+  for (const Index n : {Index{0}, Index{5}, Index{259}}) {
+    const Tensor<float, 2> one = embed_images(pair, signed_pixels(many, n, 1));
+    for (Index i = 0; i < 8; ++i) CHECK(all(n, i) == doctest::Approx(one(0, i)).epsilon(1e-4));
+  }
   const Tensor<float, 2> nouns = embed_nouns(pair, tokenizer, {"red", "blue"}, {"{} square", "look, {} thing"});
   for (Index n = 0; n < 2; ++n) {
     double length = 0;
     for (Index i = 0; i < 8; ++i) length += static_cast<double>(nouns(n, i)) * static_cast<double>(nouns(n, i));
     CHECK(length == doctest::Approx(1).epsilon(1e-5));
   }
+}
+
+TEST_CASE("contrastive loss: each row and each column finds its own, with its gradient") {
+  Generator g(4);
+  Tensor<double, 2> values = g.randn<double>(Shape<2>{5, 5});
+  for (double& v : values) v *= 3;
+  // L = 1/2N sum_n (log sum_m exp l_nm - l_nn) + (log sum_m exp l_mn - l_nn)
+  double expected = 0;
+  for (Index n = 0; n < 5; ++n) {
+    double row = 0, column = 0;
+    for (Index m = 0; m < 5; ++m) row += std::exp(values(n, m)), column += std::exp(values(m, n));
+    expected += (std::log(row) + std::log(column) - 2 * values(n, n)) / 10;
+  }
+  const Variable<double, 2> logits(values);
+  CHECK(contrastive_loss(logits).value()() == doctest::Approx(expected).epsilon(1e-12));
+  GradientCheck check;
+  check_gradient(check, "logits", logits, [&] { return contrastive_loss(logits); }, 25);
+  CHECK(check.compared == 25);
+  CHECK_MESSAGE(check.worst < 1e-8, check.where);  // h^2 of third derivatives below 1, and rounding 1e-16 / h
+}
+
+TEST_CASE("image encoder of convolutions: the mean of its features, gradients in double against measured slopes") {
+  ConvImageEncoderConfig config;
+  config.image_size = 12, config.channels = {4, 6}, config.hidden_size = 6, config.norm_groups = 2;
+  for (const bool reference : {true, false}) {
+    std::optional<kernels::UseReference> use;
+    if (reference) use.emplace();
+    ConvImageEncoder<double> encoder(config);
+    Generator g(7);
+    initialize(encoder, g);
+    for_each_parameter(encoder, [&](const std::string&, auto& p) {
+      for (double& v : p.value()) v += 0.1 * g.normal();  // no bias at 0, no gain at 1
+      p.set_trainable(true);
+    });
+    const Variable<double, 4> x(g.randn<double>(Shape<4>{3, 3, 12, 12}));
+    const Variable<double, 4> maps = encoder.forward(x);
+    REQUIRE(maps.shape() == Shape<4>{3, 6, 3, 3});  // 12, 6, 3
+    const Variable<double, 2> pooled = encoder.pooled(maps), weights(g.randn<double>(Shape<2>{3, 6}));
+    REQUIRE(pooled.shape() == Shape<2>{3, 6});
+    for (Index n = 0; n < 3; ++n)
+      for (Index c = 0; c < 6; ++c) {
+        double sum = 0;
+        for (Index i = 0; i < 9; ++i) sum += maps.value()(n, c, i / 3, i % 3);
+        CHECK(pooled.value()(n, c) == doctest::Approx(sum / 9).epsilon(1e-12));
+      }
+    const auto loss = [&] { return scale(mean(mul(encoder.pooled(encoder.forward(x)), weights)), 18.0); };
+    GradientCheck check;
+    check_gradient(check, "pixels", x, loss, 24);
+    CHECK(check.compared == 24);
+    Index parameters = 0, moved = 0;
+    for_each_parameter(encoder, [&](const std::string& path, auto& p) {
+      check_gradient(check, path, p.variable(), loss, 4);
+      ++parameters, moved += std::min<Index>(4, p.size());
+    });
+    MESSAGE("worst ", check.worst, " of ", check.compared, " at ", check.where);
+    CHECK(parameters == 2 * 2 + 2 * 8 + 2);  // a convolution, and two norms with theirs, at both levels; the last norm
+    CHECK(check.compared == 24 + moved);
+    CHECK(check.worst < 1e-7);  // h^2 = 1e-10 times third derivatives of norms of a few numbers
+  }
+}
+
+TEST_CASE("captioned pictures: every picture comes moved by up to four pixels and mirrored, with a caption of its class") {
+  LabelledColorImages set{Tensor<std::uint8_t, 4>({3, 3, 16, 16}), Tensor<std::uint8_t, 1>({3})};
+  for (Index n = 0; n < 3; ++n) set.labels(n) = static_cast<std::uint8_t>(n), set.images(n, n, 8, 7) = 255;
+  const Tokenizer tokenizer = word_tokenizer(color_captions.all());
+  std::vector<Tensor<std::int64_t, 2>> of_class;
+  for (const auto& nouns : color_captions.names) {
+    std::vector<std::string> texts;
+    for (const std::string& sentence : color_captions.sentences)
+      for (const std::string& noun : nouns) texts.push_back(fill_in(sentence, noun));
+    of_class.push_back(token_rows(tokenizer, texts, 8));
+  }
+  std::vector<Index> seen(3), rows(16), columns(16);
+  for (Index step = 0; step < 10; ++step) {
+    const ContrastiveBatch batch = draw_captioned(set, color_captions, tokenizer, 8, 1, step, 60);
+    for (Index n = 0; n < 60; ++n)
+      for (Index c = 0; c < 3; ++c)
+        for (Index i = 0; i < 16; ++i)
+          for (Index j = 0; j < 16; ++j)
+            if (batch.images(n, c, i, j) > 0) {
+              ++seen[static_cast<std::size_t>(c)], ++rows[static_cast<std::size_t>(i)],
+                  ++columns[static_cast<std::size_t>(j)];
+              const Tensor<std::int64_t, 2>& texts = of_class[static_cast<std::size_t>(c)];
+              bool found = false;
+              for (Index t = 0; t < texts.shape(0); ++t)
+                found = found || std::equal(&texts(t, 0), &texts(t, 0) + 8, &batch.texts(n, 0));
+              CHECK(found);
+            }
+  }
+  // 600 draws; the rarest place, a column that only one of both sides reaches, has 1 in 18: 33 +- 6.
+  for (Index i = 0; i < 16; ++i) {
+    CHECK((rows[static_cast<std::size_t>(i)] > 0) == (i >= 4 && i <= 12));
+    CHECK((columns[static_cast<std::size_t>(i)] > 0) == (i >= 3 && i <= 12));  // 7 or 8, 4 to either side
+  }
+  CHECK(seen[0] + seen[1] + seen[2] == 600);
+  for (const Index s : seen) CHECK(std::abs(s - 200) < 60);  // +- 11.5
 }
