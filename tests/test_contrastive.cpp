@@ -252,7 +252,7 @@ TEST_CASE("image encoder of convolutions: the mean of its features, gradients in
   }
 }
 
-TEST_CASE("captioned pictures: every picture comes moved by up to four pixels and mirrored, with a caption of its class") {
+TEST_CASE("captioned pictures: moved by up to four pixels, mirrored half of the time, with a caption of their class") {
   LabelledColorImages set{Tensor<std::uint8_t, 4>({3, 3, 16, 16}), Tensor<std::uint8_t, 1>({3})};
   for (Index n = 0; n < 3; ++n) set.labels(n) = static_cast<std::uint8_t>(n), set.images(n, n, 8, 7) = 255;
   const Tokenizer tokenizer = word_tokenizer(color_captions.all());
