@@ -34,7 +34,7 @@ plot::GridOptions close_together(Index scale) {
 }
 
 void train(const Example& example, const fs::path& data, const fs::path& models, const fs::path& work) {
-  fs::create_directories(work);
+  fs::create_directories(work), fs::create_directories(models);
   TrainOptions options;
   options.folder = work, options.compute = ComputeType::bf16;
   options.name = "classifier", options.steps = std::stol(example.option("--classifier-steps", "4200"));
