@@ -1,12 +1,11 @@
-// Which pixels are a cell? The U-Net of 2015 on photographs from the microscope: how its output forms as it learns, what
-// its channels have found, and what it loses without its skip connections. --train yes trains the four networks again
-// and keeps them; a run that was stopped goes on.
+// Which pixels are a cell? The U-Net of 2015 on photographs from the microscope: how its output forms as it learns, and
+// what it loses without its skip connections; then thin membranes instead of cells. --train yes trains the four
+// networks again and keeps them; a run that was stopped goes on. What their channels found: segmentation_channels.cpp
 // test: --out pictures/segmentation
-#include <inkling/io/load_parameters.hpp>
-#include <inkling/io/model_files.hpp>
 #include <inkling/plot/image_grid.hpp>
 #include <inkling/plot/masks.hpp>
-#include <inkling/train/segmentation_features.hpp>
+#include <inkling/train/load_or_train.hpp>
+#include <inkling/train/segmentation.hpp>
 
 #include "example.hpp"
 
@@ -24,9 +23,6 @@ std::string number(const char* format, double v) {
   std::snprintf(text, sizeof text, format, v);
   return text;
 }
-double strongest(const std::vector<double>& r) {
-  return std::max(*std::max_element(r.begin(), r.end()), -*std::min_element(r.begin(), r.end()));
-}
 
 }  // namespace
 
@@ -35,38 +31,26 @@ int main(int argc, char** argv) {
                         "segmentation [--train yes] [--steps N] [--out FOLDER]: cells found, pixel by pixel");
   return example.run([&] {
     const std::filesystem::path out = example.folder("--out", "pictures/segmentation");
-    const auto set = [&](const std::string& folder, const std::string& images, const std::string& masks, MaskIs is,
-                         Index first, Index count) {
-      return read_idx_pairs(example.data(folder + images), example.data(folder + masks), is, first, count);
-    };
-    const auto nuclei = [&](Index first, Index count) {
-      return set("nuclei_dsb2018/", "images-idx3-ubyte.gz", "masks-idx3-ubyte.gz", MaskIs::bright, first, count);
-    };
-    const auto membranes = [&](Index first, Index count) {
-      return set("isbi2012/", "train-images-idx3-ubyte.gz", "train-labels-idx3-ubyte.gz", MaskIs::dark, first, count);
-    };
-    const SegmentationSet train = nuclei(0, 300), unseen = nuclei(300, 34);
+    const std::filesystem::path nuclei = example.data("nuclei_dsb2018"), brain = example.data("isbi2012");
+    const SegmentationSet train = read_nuclei(nuclei, 0, 300), unseen = read_nuclei(nuclei, 300, 34);
 
     // ---- The networks: shipped, or trained here ----
     const auto trained = [&](const std::string& name, SegmentationUNet<float> model, const SegmentationSet& pictures,
                              Index steps, double rate, double elastic = 0) {
-      const std::filesystem::path weights = example.models() / "segmentation" / (name + ".safetensors");
-      if (example.option("--train", "no") == "yes") {
-        CropOptions crops;  // four of 128x128 pixels
-        crops.elastic = elastic;
-        TrainOptions options;
-        options.name = name, options.folder = out / "training";
-        options.steps = std::stol(example.option("--steps", std::to_string(steps)));
-        options.learning_rate = rate, options.ema_decay = 0.99;
-        std::filesystem::create_directories(options.folder), std::filesystem::create_directories(weights.parent_path());
-        train_segmentation(model, pictures, crops, options, 1, example.progress("train " + name));
-        save_parameters(model, weights, DType::f16);
-      }
-      load_parameters(model, plain_weights(weights));
+      CropOptions crops;  // four of 128x128 pixels
+      crops.elastic = elastic;
+      TrainOptions options;
+      options.name = name, options.folder = out / "training", options.learning_rate = rate, options.ema_decay = 0.99;
+      options.steps = std::stol(example.option("--steps", std::to_string(steps)));
+      load_or_train(model, example.models() / "segmentation" / (name + ".safetensors"),
+                    example.option("--train", "no") == "yes", options.folder, [&] {
+                      train_segmentation(model, pictures, crops, options, 1, example.progress("train " + name));
+                    });
       return model;
     };
     SegmentationUNet<float> model = trained("nuclei", network(16, 3), train, 2000, 2e-3),
-                            membrane_model = trained("membranes", network(16, 3), membranes(0, 25), 700, 2e-3, 4),
+                            membrane_model =
+                                trained("membranes", network(16, 3), read_membranes(brain, 0, 25), 700, 2e-3, 4),
                             small = trained("small", network(4, 4), train, 1500, 4e-3),
                             blunt = trained("small_noskip", network(4, 4, false), train, 1500, 4e-3);
 
@@ -75,12 +59,14 @@ int main(int argc, char** argv) {
     for (auto* m : {&model, &small, &blunt}) {
       const SegmentationScore s = evaluate_segmentation(*m, unseen);
       scores.push_back(s);
-      std::printf("width %2td, depth %td, %-13s %6td parameters: Dice %.4f a picture, %.4f of all pixels; at outlines %.4f, %.4f\n",
+      std::printf("width %2td, depth %td, %-13s %6td parameters: Dice %.4f a picture, %.4f of all pixels; ",
                   m->config.width, m->config.depth, m->config.skip ? "skips," : "without them,", count_parameters(*m),
-                  s.mean_dice, s.all.dice(), s.mean_band_dice, s.band.dice());
+                  s.mean_dice, s.all.dice());
+      std::printf("at outlines %.4f, %.4f\n", s.mean_band_dice, s.band.dice());
     }
     example.claim(scores[0].mean_dice >= 0.90, "Dice of at least 0.90 on pictures never seen");
-    example.claim(scores[2].mean_dice < scores[1].mean_dice - 0.02 && scores[2].band.dice() < scores[1].band.dice() - 0.01,
+    example.claim(scores[2].mean_dice < scores[1].mean_dice - 0.02 &&
+                      scores[2].band.dice() < scores[1].band.dice() - 0.01,
                   "without skip connections the outline is lost");
     std::vector<Image> cells;
     std::vector<std::string> captions;
@@ -103,8 +89,7 @@ int main(int argc, char** argv) {
     const SegmentationSample& shown = unseen[1];
     const auto part = [](const Image& image) { return plot::cropped(image, 0, 0, 128, 128); };
     std::vector<Image> raw{part(plot::map_image(shown.image, 0))}, clamped{part(plot::mask_image(shown.mask))};
-    plot::GridOptions steps{.column_headings = {"picture, truth"}, .scale = 1};
-    steps.row_headings = {"raw output, -4 to 4", "clamped to 0..1"};
+    plot::ImageRows forming{{.column_headings = {"picture, truth"}, .scale = 1}};
     SegmentationUNet<float> young = network(8, 3);
     TrainOptions options;
     options.name = "young", options.folder = out / "young", options.steps = 150, options.warmup_steps = 10;
@@ -118,57 +103,25 @@ int main(int argc, char** argv) {
         dice.push_back(mask_overlap(mask_of(y), shown.mask).dice());
         raw.push_back(part(plot::map_image(y, 0, plot::ColorMap::viridis, -4, 4)));
         clamped.push_back(part(plot::map_image(y, 0, plot::ColorMap::grays, 0, 1)));
-        steps.column_headings.push_back("step " + std::to_string(step) + number(": Dice %.2f", dice.back()));
+        forming.look.column_headings.push_back("step " + std::to_string(step) + number(": Dice %.2f", dice.back()));
       }
       return true;
     });
-    raw.insert(raw.end(), clamped.begin(), clamped.end());
-    write_png(out / "training.png", plot::image_grid(raw, 6, {}, steps));
-    example.claim(dice.back() > 0.8 && dice.back() > dice.front(), number("150 steps bring a Dice of %.2f", dice.back()));
-
-    // ---- The bottom: 128 channels of 32x32, before the ReLU cuts what is negative. Chosen on pictures of the training
-    // set, measured on those held out ----
-    const std::string block = "bottom.norm1";
-    const SegmentationSet some(train.begin(), train.begin() + 20);
-    const std::vector<std::size_t> order = channels_by_correlation(feature_correlations(model, block, some));
-    const std::vector<double> r = feature_correlations(model, block, unseen);
-    std::printf("at the bottom: channel %zu goes with the cells (r = %.2f), channel %zu with the background (r = %.2f)\n",
-                order.front(), r[order.front()], order.back(), r[order.back()]);
-    example.claim(r[order.front()] > 0.5 && r[order.back()] < -0.4,
-                  "a channel at the bottom has found the cells, another one the background");
-    const Tensor<float, 3> deep = segmentation_features(model, block, shown.image);
-    std::vector<Image> channels{plot::map_image(shown.image, 0), plot::mask_image(shown.mask)};
-    std::vector<std::string> names{"the picture", "the truth"};
-    for (const std::size_t c : {order[0], order[1], order[order.size() - 2], order.back()}) {
-      channels.push_back(
-          plot::resize_nearest(plot::map_image(deep, static_cast<Index>(c), plot::ColorMap::viridis), 8));
-      names.push_back("channel " + std::to_string(c) + number(": r = %.2f", r[c]) + (r[c] > 0 ? ", cells" : ", background"));
-    }
-    write_png(out / "bottom.png", plot::image_grid(channels, 3, names, {.scale = 1}));
-
-    // ---- At full size: the first block against the last ----
-    std::vector<Image> features;
-    captions.clear();
-    for (const char* end : {"down.0", "up.2"}) {
-      const std::vector<double> goes = feature_correlations(model, end, unseen);
-      const Tensor<float, 3> f = segmentation_features(model, end, shown.image);
-      for (Index c = 0; c < 8; ++c) {
-        features.push_back(part(plot::map_image(f, c, plot::ColorMap::viridis)));
-        captions.push_back(number("r = %.2f", goes[static_cast<std::size_t>(c)]));
-      }
-      std::printf("%-6s: of 16 channels the one that goes best with the mask has |r| = %.2f\n", end, strongest(goes));
-    }
-    plot::GridOptions two{.row_headings = {"first block", "last block"}, .scale = 1};
-    write_png(out / "features.png", plot::image_grid(features, 8, captions, two));
+    forming.add("raw output, -4 to 4", raw), forming.add("clamped to 0..1", clamped);
+    write_png(out / "training.png", forming.grid());
+    example.claim(dice.back() > 0.8 && dice.back() > dice.front(),
+                  number("150 steps bring a Dice of %.2f", dice.back()));
 
     // ---- Membranes: thin lines between the cells of a brain; 25 slices to learn from, 5 held out ----
-    const SegmentationSet slices = membranes(25, 5);
+    const SegmentationSet slices = read_membranes(brain, 25, 5);
     const SegmentationScore m = evaluate_segmentation(membrane_model, slices);
     std::printf("membranes: Dice %.4f, pixel error %.4f\n", m.all.dice(), m.all.pixel_error());
     example.claim(m.all.dice() > 0.7 && m.all.pixel_error() < 0.14, "membranes are found on slices never seen");
     const Image found = plot::mask_comparison(mask_of(segment(membrane_model, slices[0].image)), slices[0].mask);
-    plot::GridOptions wide{.column_headings = {"a slice", "membranes; orange: wrongly found, blue: missed"}, .scale = 1};
-    write_png(out / "membranes.png", plot::image_grid({plot::cropped(plot::map_image(slices[0].image, 0), 0, 0, 256, 256),
-                                                       plot::cropped(found, 0, 0, 256, 256)}, 2, {}, wide));
+    std::vector<Image> pair;
+    for (const Image& image : {plot::map_image(slices[0].image, 0), found})
+      pair.push_back(plot::cropped(image, 0, 0, 256, 256));
+    look = {.column_headings = {"a slice", "membranes; orange: wrongly found, blue: missed"}, .scale = 1};
+    write_png(out / "membranes.png", plot::image_grid(pair, 2, {}, look));
   });
 }
