@@ -21,8 +21,6 @@
 //   tiles of C and the next panels fetched ahead               97            104              92
 //   the same one line at a time, while multiplying            107            111             101
 // The machine was busy with other work: differences below 5 mean nothing.
-// 77 x 768 -> 3072 with packed weights that come from memory: 93 (79 % of the peak); their next block fetched while one
-// is multiplied 106 (91 %).
 // bench/bench_kernels.cpp measures these and the shapes of real networks.
 #pragma once
 #include "inkling/kernels/fast/pack.hpp"  // first
@@ -138,20 +136,6 @@ Ahead ahead_of(const Left& a, Index m, Index k, Index depth, Index part, Index p
   else return {};
 }
 
-// A tile's share, one of `parts`, of the block of B that comes next, where it lies in memory as it is read: for few rows
-// of A, whose work does not hide it. With many rows the processor's own fetching does as well.
-template <class T, class Right>
-Ahead ahead_of_block(const Right& b, Index n, Index k, Index depth, Index units, Index part, Index parts) {
-  if constexpr (requires { b.packed(n, k, depth); }) {
-    constexpr Index rows = Tile<T>::rows, line = 64;
-    if (parts * Tile<T>::right_units(depth) > 16 * units) return {};
-    const Index lines = (units * static_cast<Index>(sizeof(T)) + line * rows * parts - 1) / (line * rows * parts);
-    return {reinterpret_cast<const char*>(b.packed(n, k, depth)) + part * rows * lines * line, lines * line, lines};
-  } else {
-    return {};
-  }
-}
-
 // One tile from the registers' copy to C. `before`, laid out as C or nullptr, is what it is added to.
 template <class T, class Out, class Epilogue>
 INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m, Index n, const Out& out,
@@ -247,11 +231,6 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
       const Sum<T>* before = block > 0 ? out.c : start;
       const bool last = block == blocks.count - 1;
       const T* b_panel = right_panels<T>(b, k, depth, n_begin, n_count, panels * panel_units);
-      const Index tiles = (m_end - m_begin + R - 1) / R * panels;
-      const auto next_block = [&](Index m, Index n) {
-        return ahead_of_block<T>(b, last ? n_begin + n_count : n_begin, last ? 0 : k + blocks.step, depth,
-                                 panels * panel_units, (m - m_begin) / R * panels + n / C, tiles);
-      };
       for (Index m = m_begin; m < m_end; m += R) {
         const Index rows = std::min(R, m_end - m);
         const T* a_panel = left_panel<T>(a, m, rows, k, depth, a_scratch);
@@ -260,15 +239,14 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
           if constexpr (together > 1) {
             const Index columns = out.columns_at(n_begin + n);
             multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile,
-                                          {out.ahead(m, n_begin + n), ahead_of(a, m + R, k, depth, n / C, panels),
-                                           next_block(m, n)});
+                                          {out.ahead(m, n_begin + n), ahead_of(a, m + R, k, depth, n / C, panels)});
             out.write(tile, rows, columns, m, n_begin + n, before != nullptr, last);
           } else {
             const Index columns = std::min(C, n_count - n);
             constexpr Index bytes = sizeof(Sum<T>);
             const Ahead tile_of_c{out.c + m * out.row_stride + offsets[n], out.row_stride * bytes, C * bytes / 64};
             multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile,
-                                          {tile_of_c, ahead_of(a, m + R, k, depth, n / C, panels), next_block(m, n)});
+                                          {tile_of_c, ahead_of(a, m + R, k, depth, n / C, panels)});
             write_tile<Sum<T>>(tile, rows, columns, m, n_begin + n, out, offsets + n, before, last, epilogue);
             if constexpr (requires { epilogue.function; })
               if (last && epilogue.function)

@@ -86,9 +86,10 @@ struct Ahead {
 #endif
   }
 };
-// The tile of C that is being made, a share of the next panel of A, and one of the next block of B.
+// The tile of C that is being made, a share of the next panel of A, and what else will be wanted, which goes into the
+// second-level cache.
 struct AheadOfTile {
-  Ahead c, a, b;
+  Ahead c{}, a{}, b{};
   template <Index Rows>
   INKLING_INLINE void fetch(Index i) const {
     c.fetch<Rows>(i);
