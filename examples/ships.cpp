@@ -20,12 +20,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Pictures first, first + 1, .. of x, `count` of them.
-std::vector<Image> pictures(const Tensor<float, 4>& x, Index first, Index count) {
-  std::vector<Image> out;
-  for (Index n = first; n < first + count; ++n) out.push_back(tensor_to_image(x, PixelRange::minus_one_to_one, n));
-  return out;
-}
 Tensor<float, 2> rows(const Tensor<float, 4>& x) { return x.reshaped(Shape<2>{x.shape(0), x.size() / x.shape(0)}); }
 plot::GridOptions close_together(Index scale) {
   plot::GridOptions look;
@@ -51,7 +45,7 @@ void train(const Example& example, const fs::path& data, const fs::path& models,
   const auto sheet = [&](Index step, const PixelDiffusion& average) {
     Generator g(7);
     write_png(work / ("sheet_" + std::to_string(step) + ".png"),
-              plot::image_grid(pictures(average.sample(32, 25, g), 0, 32), 8, {}, close_together(3)));
+              plot::image_grid(tensor_to_images(average.sample(32, 25, g)), 8, {}, close_together(3)));
   };
   train_pixel_diffusion(denoiser, read_cifar10(data / "ships_train.bin.gz"), options, 32, 1, example.progress("ships"),
                         500, sheet);
@@ -82,12 +76,11 @@ int main(int argc, char** argv) {
     const Tensor<float, 4> known = signed_pixels(ships, 0, ships.size()), unseen = signed_pixels(held_out, 0, 1000);
     Generator g(static_cast<std::uint64_t>(std::stol(example.option("--seed", "1"))));
     const Tensor<float, 4> made = denoiser.sample(N, steps, g);
-    Tensor<float, 4> noise = g.randn<float>(made.shape()), others(made.shape());
-    for (Index n = 0, from = 0; n < N; ++from)
-      if (test.labels(from) != cifar10_ship)
-        std::copy_n(signed_pixels(test, from, 1).data(), 3072, others.data() + 3072 * n++);
+    const Tensor<float, 4> others = signed_pixels(without_class(test, cifar10_ship), 0, N);
+    Tensor<float, 4> noise = g.randn<float>(made.shape());
     for (float& v : noise) v = std::clamp(v, -1.0f, 1.0f);
-    write_png(out / "ships.png", plot::image_grid(pictures(made, 0, 64), 8, {}, close_together(3)));
+    const std::vector<Image> shown = tensor_to_images(made, PixelRange::minus_one_to_one, 0, 64);
+    write_png(out / "ships.png", plot::image_grid(shown, 8, {}, close_together(3)));
 
     // ---- New, not copied: the nearest training picture, or its mirror image, by pixels and by features ----
     const Tensor<float, 4> both = kernels::concat(known, mirrored(known), 0);
@@ -95,33 +88,27 @@ int main(int argc, char** argv) {
     const std::vector<Nearest> by_pixels = nearest_rows(rows(made), rows(both));
     const std::vector<Nearest> by_features = nearest_rows(features(made), features(both));
     for (const Index half : {0, 1}) {
-      std::vector<Image> beside;
-      plot::GridOptions look = close_together(2);
-      look.gap = 4;
-      for (const Index first : {32 * half, 32 * half + 16}) {
-        for (Image& image : pictures(made, first, 16)) beside.push_back(std::move(image));
-        for (const auto* found : {&by_pixels, &by_features})
-          for (auto f = found->begin() + first; f != found->begin() + first + 16; ++f)
-            beside.push_back(pictures(both, f->index, 1)[0]);
-        for (const char* heading : {"new", "nearest by pixels", "by features"}) look.row_headings.push_back(heading);
+      plot::ImageRows beside{close_together(2)};
+      beside.look.gap = 4;
+      for (const Index from : {32 * half, 32 * half + 16}) {
+        beside.add("new", tensor_to_images(made, PixelRange::minus_one_to_one, from, 16));
+        for (const auto& [heading, found] :
+             {std::pair("nearest by pixels", &by_pixels), {"by features", &by_features}}) {
+          std::vector<Image> row;
+          for (auto f = found->begin() + from; f != found->begin() + from + 16; ++f)
+            row.push_back(tensor_to_image(both, PixelRange::minus_one_to_one, f->index));
+          beside.add(heading, std::move(row));
+        }
       }
-      write_png(out / ("nearest_" + std::to_string(half + 1) + ".png"), plot::image_grid(beside, 16, {}, look));
+      write_png(out / ("nearest_" + std::to_string(half + 1) + ".png"), beside.grid());
     }
     std::vector<plot::Series> curves;
     const auto compare = [&](const std::string& how, const std::vector<Nearest>& of_new,
                              const std::vector<Nearest>& of_unseen) {
-      std::vector<double> a, b;
-      for (const Nearest& f : of_new) a.push_back(f.distance);
-      for (const Nearest& f : of_unseen) b.push_back(f.distance);
-      std::sort(a.begin(), a.end()), std::sort(b.begin(), b.end());
+      const std::vector<double> a = sorted_distances(of_new), b = sorted_distances(of_unseen);
       const double middle_a = a[a.size() / 2], middle_b = b[b.size() / 2];
-      for (const auto& [d, name] : {std::pair(&a, "new, by "), std::pair(&b, "held out, by ")}) {
-        plot::Series& s = curves.emplace_back(plot::Series{name + how});
-        for (const double v : *d) {
-          s.x.push_back(v / middle_b);
-          s.y.push_back(100 * static_cast<double>(s.x.size()) / static_cast<double>(d->size()));
-        }
-      }
+      curves.push_back(plot::cumulative("new, by " + how, a, middle_b));
+      curves.push_back(plot::cumulative("held out, by " + how, b, middle_b));
       std::printf("by %-8s new ships: smallest %.3f, median %.3f; held out: smallest %.3f, median %.3f\n", how.c_str(),
                   a[0], middle_a, b[0], middle_b);
       example.claim(middle_a > 0.9 * middle_b,
@@ -149,10 +136,11 @@ int main(int argc, char** argv) {
 
     // ---- The way back, as a film: what is left of the noise, and what the network takes it for ----
     std::vector<Image> film;
-    plot::GridOptions screen = close_together(2);
-    screen.row_headings = {"so far", "what it sees"}, screen.gap = 4;
     denoiser.sample(8, 40, g, 0, [&](Index, const Tensor<float, 4>& x_t, const Tensor<float, 4>& x0) {
-      film.push_back(plot::image_grid(pictures(kernels::concat(x_t, x0, 0), 0, 16), 8, {}, screen));
+      plot::ImageRows screen{close_together(2)};
+      screen.look.gap = 4;
+      screen.add("so far", tensor_to_images(x_t)), screen.add("what it sees", tensor_to_images(x0));
+      film.push_back(screen.grid());
     });
     plot::AnimationOptions timing;
     timing.last_delay = 300, timing.colors = 64;
