@@ -124,7 +124,7 @@ Image random_picture(Index width, Index height, Index channels, int colors, unsi
     const unsigned k = static_cast<unsigned>(random() % static_cast<unsigned>(colors));
     for (Index c = 0; c < channels; ++c)
       image.pixels[static_cast<std::size_t>(i * channels + c)] =
-          channels % 2 == 0 && c == channels - 1 ? 255 : static_cast<std::uint8_t>(k * 37 + 91 * (c % 3) + 11);
+          static_cast<std::uint8_t>(channels % 2 == 0 && c == channels - 1 ? 255 : static_cast<Index>(k) * 37 + 91 * (c % 3) + 11);
   }
   return image;
 }

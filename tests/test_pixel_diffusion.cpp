@@ -92,6 +92,22 @@ TEST_CASE("the untrained model answers zero: its loss is the weighted mean of v 
   CHECK(loss == doctest::Approx(expected).epsilon(1e-5));
 }
 
+TEST_CASE("sampling begins at noise alone and keeps pictures in their range") {
+  PixelDiffusion model(tiny());
+  Generator g(1);
+  model.reset_parameters(g);
+  // v = 0, so x0 = sqrt(alpha) x_t: nothing at the first call, where alpha is 0; at the last nearly x_t, cut at 1.
+  double first = -1, most = 0;
+  model.sample(8, 10, g, 0, [&](Index, const Tensor<float, 4>&, const Tensor<float, 4>& x0) {
+    most = 0;
+    for (const float v : x0) most = std::max(most, std::abs(static_cast<double>(v)));
+    if (first < 0) first = most;
+  });
+  MESSAGE("largest of x0 " << first << " at first, " << most << " at last");
+  CHECK(first < 1e-3);
+  CHECK(most == 1);
+}
+
 TEST_CASE("a world of two pictures is learnt, and pictures of it come out of noise") {
   const TempDir folder;
   TrainOptions options;
@@ -100,6 +116,7 @@ TEST_CASE("a world of two pictures is learnt, and pictures of it come out of noi
   PixelDiffusion model(tiny());
   double first = 0, last = 0;
   std::vector<Index> looked;
+  std::vector<float> last_look;
   train_pixel_diffusion(
       model, two_pictures(), options, 16, 1,
       [&](const TrainStep& s) {
@@ -107,10 +124,23 @@ TEST_CASE("a world of two pictures is learnt, and pictures of it come out of noi
         last = s.average_loss;
         return true;
       },
-      250, [&](Index step, const PixelDiffusion&) { looked.push_back(step); });
+      250, [&](Index step, const PixelDiffusion& average) {
+        looked.push_back(step);
+        const Tensor<float, 4>& w = average.unet.conv_in.weight.variable().value();
+        last_look.assign(w.begin(), w.end());
+      });
   CHECK(looked == std::vector<Index>{250, 500, 600});
+  const Tensor<float, 4>& w = model.unet.conv_in.weight.variable().value();
+  CHECK(std::equal(w.begin(), w.end(), last_look.begin(), last_look.end()));
   MESSAGE("loss " << first << " -> " << last);
   CHECK(last < first / 10);
+  const SafetensorsFile checkpoint(folder.path() / "tiny.checkpoint.safetensors");
+  for_each_parameter(model.unet, [&](const std::string& path, auto& p) {  // the moving average is what is left
+    INFO(path);
+    std::vector<float> average(static_cast<std::size_t>(p.size()));
+    checkpoint.read("average." + path, std::span(average));
+    CHECK(std::equal(average.begin(), average.end(), p.value().begin()));
+  });
 
   Generator g(9), same(9);
   Index steps_seen = 0;

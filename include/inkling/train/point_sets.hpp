@@ -56,7 +56,7 @@ double neighbours_agree(const Tensor<float, 2>& points, const Labels& labels) {
 
 // The mean cosine between any two of steps[N, D]: 1 where all go the same way, about 0 where each goes its own.
 inline double mean_pair_cosine(const Tensor<float, 2>& steps) {
-  const auto [N, D] = steps.shape();
+  const Index N = steps.shape(0), D = steps.shape(1);
   if (N < 2) throw ShapeError("mean_pair_cosine", "at least two steps", to_string(steps.shape()));
   const auto dot = [&](Index a, Index b) {
     double sum = 0;
