@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <cmath>
+
 #include "inkling/core/stopwatch.hpp"
 #include "inkling/diffusion/denoise_from.hpp"
 #include "inkling/diffusion/forward_process.hpp"
@@ -67,6 +70,23 @@ TEST_CASE("attention recorded: the shares that a layer gave, and how much of the
     for (Index s = 0; s < NegationSentences::length; ++s) sum += static_cast<double>(p(1, 1, l, s));
     CHECK(sum == doctest::Approx(1).epsilon(1e-5));
   }
+  // p[l, s] = exp(q_l k_s / sqrt(D)) / sum, so two shares of a row compare as exp(q_l (k_0 - k_1) / sqrt(D)).
+  Observer<float> observer;
+  observer.watch(model);
+  double expected = 0;
+  observer.on_attention = [&](const std::string&, const Tensor<float, 3>& q, const Tensor<float, 3>& k,
+                              const kernels::AttentionOptions& options) {
+    const Index D = q.shape(2) / options.heads;
+    for (Index d = D; d < 2 * D; ++d)  // the second head's numbers
+      expected += static_cast<double>(q(1, 2, d)) * static_cast<double>(k(1, 0, d) - k(1, 1, d));
+    expected = std::exp(expected / std::sqrt(static_cast<double>(D)));
+  };
+  {
+    const NoGrad no_grad;
+    const Observation<float> watching(observer);
+    model.forward(batch.words);
+  }
+  CHECK(static_cast<double>(p(1, 1, 2, 0) / p(1, 1, 2, 1)) == doctest::Approx(expected).epsilon(1e-4));
   const Tensor<float, 4> two({1, 2, 2, 2}, {0.9f, 0.1f, 0.2f, 0.8f, 0.5f, 0.5f, 0.6f, 0.4f});
   CHECK(attention_on(two, Tensor<std::int64_t, 2>({1, 2}, {-1, 0})) == doctest::Approx(0.6));
   CHECK(attention_on(two, Tensor<std::int64_t, 2>({1, 2}, {0, 1})) == doctest::Approx((0.9 + 0.8) / 2));
@@ -149,6 +169,7 @@ TEST_CASE("costs: seconds go by, and memory is counted at its most") {
           }
         }) >= 0.002);
   constexpr Index numbers = 1 << 20;
+  const Tensor<float, 1> held_before({4 * numbers});
   const std::size_t bytes = memory_of([] {
     const Tensor<float, 1> gone({numbers});
     { const Tensor<float, 1> more({numbers}); }
