@@ -44,10 +44,9 @@ int main(int argc, char** argv) {
     load_parameters(judge, plain_weights(example.models() / "mini" / "judge" / "model.safetensors"));
     const std::filesystem::path out = example.folder("--out", "pictures/guidance");
 
-    // ---- eps = eps(empty) + scale (eps(prompt) - eps(empty)): ten prompts that leave the paper open, six seeds each
-    // ----
+    // ---- eps = eps(empty) + scale (eps(prompt) - eps(empty)): ten prompts that leave the paper open, six seeds ----
     plot::Series right, apart;
-    right.name = "digit and ink as asked", apart.name = "distance between two seeds, of scale 0's";
+    right.name = "digit and ink as asked", apart.name = "distance between two seeds (at scale 0: 1)";
     std::vector<Image> images;
     plot::GridOptions grid;
     std::map<double, double> obeyed, distance;

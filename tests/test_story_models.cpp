@@ -195,10 +195,12 @@ TEST_CASE("attention over steps: a row for the picture and one for each word, a 
     const Image image = attention_over_steps(model, o, every, without, 3);
     return std::pair(image.width, image.height);
   };
-  const auto all = size(1, {}), fewer_words = size(1, {"a"}), fewer_steps = size(2, {});
+  const auto all = size(1, {}), fewer_words = size(1, {"a"}), fewer_steps = size(2, {}), ends = size(3, {});
   CHECK(all.second > fewer_words.second);
   CHECK(all.first == fewer_words.first);
-  CHECK(fewer_steps.first < all.first);  // steps 1, 3 and the last
+  // Columns are alike wide: steps 1, 2, 3, 4; then 1, 3 and the last; then 1 and the last, which is on the way as well.
+  CHECK(fewer_steps.first < all.first);
+  CHECK(all.first - fewer_steps.first == fewer_steps.first - ends.first);
   CHECK(fewer_steps.second >= all.second);  // the title over fewer columns may need one line more
   CHECK_THROWS_AS(size(0, {}), ConfigError);
   CHECK(words_of(model, o.prompt).size() == 3);
