@@ -2,7 +2,7 @@
 //
 //   build/bench/bench_training                            with as many threads as OpenMP gives
 //   OMP_NUM_THREADS=1 taskset -c 1 build/bench/bench_training
-//   build/bench/bench_training --compute bf16             convolutions and linear layers multiply bfloat16
+//   build/bench/bench_training --compute bf16             convolutions, linear layers and attention multiply bfloat16
 //
 // "images/s" takes the fastest step. "core_images/s" counts the seconds that the cores spent on this program instead of
 // those on the clock: on a machine that others use too, that is the figure to look at (for several threads set

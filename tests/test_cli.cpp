@@ -192,6 +192,9 @@ TEST_CASE("the first line tells what the program was compiled for, and a slow bu
 #ifdef __OPTIMIZE__
   CHECK(has(first, "optimised build"));
   CHECK(r.slow.empty() == !left_out);
+#elif defined(INKLING_COMPILED_KERNELS)
+  CHECK(has(first, "optimised kernels"));
+  CHECK(r.slow.empty() == !left_out);
 #else
   CHECK(has(first, "build without optimisation"));
   CHECK(has(r.slow, "CMAKE_BUILD_TYPE=Release"));

@@ -101,7 +101,9 @@ TEST_CASE("a simple world is learnt; classes and features come in the order of t
   CHECK(features.shape() == Shape<2>{30, 16});
   const Tensor<float, 2> in_sevens =
       for_all_pictures(x, [&](const Variable<float, 4>& part) { return model.features(part); }, 7);
-  CHECK(equal(features, in_sevens));
+  // The same but for rounding: how many pictures come at once may decide in what order a sum is taken.
+  for (Index i = 0; i < features.size(); ++i)
+    CHECK(in_sevens.data()[i] == doctest::Approx(static_cast<double>(features.data()[i])).epsilon(1e-4).scale(1e-2));
 }
 
 TEST_CASE("data: the shipped classifier reads 70 % of unseen pictures") {

@@ -63,7 +63,7 @@ StageTimes time_stage(const std::string& stage, Module& module, Index repeat, co
   MemoryPool::instance().release();
   PeakMemory memory;
   StageTimes times{stage, {}, OperationCounter(module)(run)};
-  inkling::detail::Stopwatch watch;
+  inkling::Stopwatch watch;
   for (Index r = 0; r < repeat; ++r) {
     if (console::interrupted()) throw Stopped("bench");
     watch.lap();
@@ -110,7 +110,7 @@ struct BenchTable {
 };
 
 inline void bench_text(const ModelFiles& files, const Bench& s, const BenchTable& table) {
-  inkling::detail::Stopwatch watch;
+  inkling::Stopwatch watch;
   const ClipTextConfig config = files.text_config();
   ClipTextModel<float> text(config);
   load_packed_parameters(text, files.weights("text_encoder"), weights_from(s.model));
@@ -120,7 +120,7 @@ inline void bench_text(const ModelFiles& files, const Bench& s, const BenchTable
 }
 
 inline void bench_unet(const ModelFiles& files, const Bench& s, Index side, Index tokens, const BenchTable& table) {
-  inkling::detail::Stopwatch watch;
+  inkling::Stopwatch watch;
   const UNetConfig config = files.unet_config();
   UNet<float> unet(config);
   load_packed_parameters(unet, files.weights("unet"), weights_from(s.model));
@@ -135,7 +135,7 @@ inline void bench_unet(const ModelFiles& files, const Bench& s, Index side, Inde
 }
 
 inline void bench_vae(const ModelFiles& files, const Bench& s, Index side, Index size, const BenchTable& table) {
-  inkling::detail::Stopwatch watch;
+  inkling::Stopwatch watch;
   const AutoencoderKLConfig config = files.vae_config();
   AutoencoderKL<float> vae(config);
   load_packed_parameters(vae, files.weights("vae"), weights_from(s.model));

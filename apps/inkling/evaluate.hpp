@@ -140,7 +140,7 @@ int evaluate(const Evaluate& s) {
   std::vector<Image> samples, failures;
   std::vector<std::string> sample_captions, failure_captions;
   console::ProgressBar bar("evaluate");
-  inkling::detail::Stopwatch watch;
+  inkling::Stopwatch watch;
   for (Index first = 0; first < s.count; first += s.batch) {
     std::vector<AskedFor> asked;
     std::vector<PromptAndSeed> prompts;

@@ -23,8 +23,10 @@ inline std::string instructions_left_out() {
 
 // "instructions AVX2, FMA (left out: AVX-512); 2 threads; optimised build, Release"
 inline std::string machine_line() {
-#ifdef __OPTIMIZE__
+#if defined(__OPTIMIZE__)
   std::string build = "optimised build";
+#elif defined(INKLING_COMPILED_KERNELS)
+  std::string build = "optimised kernels, the rest not";
 #else
   std::string build = "build without optimisation";
 #endif
@@ -38,7 +40,7 @@ inline std::string machine_line() {
 
 // A program that lacks what makes it fast looks like any other, only slower. So it says so itself.
 inline void warn_of_slow_build() {
-#ifndef __OPTIMIZE__
+#if !defined(__OPTIMIZE__) && !defined(INKLING_COMPILED_KERNELS)
   console::line("warning: this program was built without optimisation and is some twenty times slower than need be; "
                 "configure with -DCMAKE_BUILD_TYPE=Release");
 #endif

@@ -135,7 +135,7 @@ int txt2img(const Txt2Img& s) {
   if (!s.quiet) std::cout << machine_line() << std::endl;
   if (!s.quiet) warn_of_slow_build();
 
-  inkling::detail::Stopwatch watch;
+  inkling::Stopwatch watch;
   PeakMemory memory;
   StableDiffusion model = load_model(s.model, s.quiet);
   const double loaded = watch.lap(), load_mib = memory.lap();

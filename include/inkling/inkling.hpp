@@ -7,6 +7,7 @@
 #include "inkling/core/intrinsics.hpp"
 #include "inkling/core/memory.hpp"
 #include "inkling/core/parallel.hpp"
+#include "inkling/core/processor.hpp"
 #include "inkling/core/progress.hpp"
 #include "inkling/core/random.hpp"
 #include "inkling/core/shape.hpp"

@@ -1,5 +1,6 @@
-// 16-bit floating point: how weights are stored, never how they are multiplied (scalar half arithmetic is hundreds
-// of times slower than float). A row of weights is widened to float, used, and forgotten.
+// 16-bit floating point: how weights are stored. Arithmetic on single numbers is float's (that of half is hundreds of
+// times slower): a row of weights is widened, used, and forgotten. Only bfloat16 is also multiplied as it is, two
+// products at a time that are summed in float, by processors that can (kernels/compute_type.hpp, kernels/weights.hpp).
 //
 //   half      1 sign, 5 exponent, 10 fraction bits: 11 significant bits, largest 65504, smallest 2^-24
 //   bfloat16  1 sign, 8 exponent,  7 fraction bits: the upper half of a float, so its range is float's

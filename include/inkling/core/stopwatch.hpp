@@ -8,12 +8,24 @@
 
 namespace inkling {
 
-// Seconds that work() takes, on the clock on the wall.
+// Seconds on the clock on the wall.
+class Stopwatch {
+ public:
+  // Seconds since the last call, or since the start.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+// Those that work() takes.
 template <class Work>
 double seconds_of(Work&& work) {
-  const auto start = std::chrono::steady_clock::now();
+  Stopwatch watch;
   std::forward<Work>(work)();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return watch.lap();
 }
 // Memory of tensors that work() holds at most, beyond what was held before it; in bytes. The pool's waiting blocks are
 // given back first.

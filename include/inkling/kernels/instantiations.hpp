@@ -5,9 +5,9 @@
 // the library that the program then has to link (CMake: inkling::compiled). Without the macro every program compiles
 // what it calls.
 //
-// Of the kernels for any number of dimensions those are listed that several programs would compile. Every signature
-// stands here once and is demanded of kernels::reference and kernels::fast alike, so this file does not compile where
-// the two differ, or where one has changed. tests/compiled_kernels.sh finds a kernel that is not listed.
+// Of the kernels for any number of dimensions those are listed that several programs would compile. Every kernel's
+// signature stands here once and is demanded of kernels::reference and kernels::fast alike, so this file does not compile
+// where the two differ, or where one has changed; what packed weights need stands at the end and is in fast alone. tests/compiled_kernels.sh finds a kernel that is not listed.
 #pragma once
 #include "inkling/kernels/kernels.hpp"
 

@@ -1,7 +1,6 @@
 // Text to image: prompt -> tokens -> context -> denoising steps on latents -> picture.
 #pragma once
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "inkling/core/progress.hpp"
 #include "inkling/core/random.hpp"
+#include "inkling/core/stopwatch.hpp"
 #include "inkling/diffusion/sampler.hpp"
 #include "inkling/pipelines/attention_maps.hpp"
 #include "inkling/pipelines/denoise.hpp"
@@ -98,18 +98,6 @@ inline void scale_in_place(Tensor<float, 4>& x, double factor) {
   for (float& v : x) v *= static_cast<float>(factor);
 }
 
-class Stopwatch {
- public:
-  // Seconds since the last call.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
-
 }  // namespace detail
 
 // `noise` [1, 4, h, w] takes the place of the seed's where it is given.
@@ -118,7 +106,7 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
   detail::check(model, options);
   NoGrad no_grad;
   TextToImageResult result;
-  detail::Stopwatch watch;
+  Stopwatch watch;
   const auto done = [&](std::string_view stage, double& seconds) {
     MemoryPool::instance().release();  // the next stage's tensors have other sizes
     if (options.after_stage) options.after_stage(stage);

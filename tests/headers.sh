@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every public header must compile alone, and twice in a row, with warnings as errors.
 # With --together all of them are compiled at once instead, in order and backwards, which is quick.
-# Usage: tests/headers_alone.sh COMPILER [--together | HEADER...]   INKLING_INCLUDE_FLAGS: where the dependencies lie
+# Usage: tests/headers.sh COMPILER [--together | HEADER...]   INKLING_INCLUDE_FLAGS: where the dependencies lie
 set -euo pipefail
 if [[ $# -lt 1 || $1 == --help ]]; then
   sed -n '2,4s/^# //p' "$0"
