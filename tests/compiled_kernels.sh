@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # The library of compiled kernels is complete: every kernel that kernels.hpp names is in it, as reference and as fast
-# version, and objects of programs that link it have none of their own.
-# Usage: tests/compiled_kernels.sh LIBRARY OBJECT...
+# version, and objects of programs that link it have none of their own. A program compiled with other flags does not link.
+# Usage: tests/compiled_kernels.sh COMPILER LIBRARY OBJECT...   INKLING_INCLUDE_FLAGS: where the dependencies lie
 set -euo pipefail
-if [[ $# -lt 2 ]]; then
+if [[ $# -lt 3 ]]; then
   sed -n '2,4s/^# //p' "$0"
   exit 1
 fi
 root=$(cd "$(dirname "$0")/.." && pwd)
-library=$1
-shift
+compiler=$1
+library=$2
+shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
@@ -52,5 +53,23 @@ for object in "$@"; do
     done
   done
 done
+# The name says what the library has; the last of its three numbers is OpenMP.
+alike=$(nm --defined-only "$library" 2>/dev/null | sed -nE 's/.* (_ZN7inkling7kernels47library_compiled_with_.*)/\1/p')
+other=-fopenmp
+if [[ $alike == *ELb1EEEiv ]]; then other=-fno-openmp; fi
+echo 'int main() {}' | cat <(echo '#include <inkling/kernels/kernels.hpp>') - >"$work/other.cpp"
+read -r -a includes <<<"${INKLING_INCLUDE_FLAGS:--I$root/include -isystem /usr/include/eigen3}"
+if [[ $(wc -w <<<"$alike") -ne 1 ]]; then
+  fail "the library tells its flags once: got '$alike'"
+elif [[ $(nm -u "$1") != *"$alike"* ]]; then
+  fail "$(basename "$1") does not ask for the library's flags, $alike"
+elif "$compiler" -std=c++20 -DINKLING_COMPILED_KERNELS $other "${includes[@]}" "$work/other.cpp" "$library" -lz -lpthread \
+  -o "$work/other" >"$work/link.txt" 2>&1; then
+  fail "a program with $other links the library $alike"
+elif ! grep -q 'undefined reference.*same_march_and_openmp' "$work/link.txt"; then
+  fail "a program with $other does not link, for another reason: $(head -n 5 "$work/link.txt")"
+else
+  passed=$((passed + 3))
+fi
 echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
 [[ $failed -eq 0 ]]

@@ -166,6 +166,25 @@
 
 #ifdef INKLING_COMPILED_KERNELS
 namespace inkling::kernels {
+
+// Library and program must be compiled for the same vectors (-march), and both with OpenMP or both without. So a program
+// asks the library for a function whose name tells what the program has: where they differ, linking fails and says so.
+template <Index vector_bytes, bool bfloat16_products, bool openmp>
+int library_compiled_with_the_same_march_and_openmp();
+#ifdef INKLING_BF16_DOT
+inline constexpr bool compiled_bfloat16_products = true;
+#else
+inline constexpr bool compiled_bfloat16_products = false;
+#endif
+#ifdef _OPENMP
+inline constexpr bool compiled_openmp = true;
+#else
+inline constexpr bool compiled_openmp = false;
+#endif
+#define INKLING_COMPILED_ALIKE                                                                                         \
+  library_compiled_with_the_same_march_and_openmp<4 * fast::width<float>, compiled_bfloat16_products, compiled_openmp>()
+inline const int compiled_alike = INKLING_COMPILED_ALIKE;
+
 namespace reference {
 INKLING_KERNELS(extern template, float)
 INKLING_KERNELS(extern template, double)
