@@ -1,5 +1,5 @@
 // A text encoder and an image encoder that agree, trained on the pictures of CIFAR-10 with captions: their similarity
-// before and after training, and a classifier made of sentences. --train yes trains the pair again (nine minutes on one
+// before and after training, and a classifier made of sentences. --train yes trains the pair again (eight minutes of a
 // core, resumable). The pair behind the small model: clip_digits.cpp; negatives and temperature: clip_negatives.cpp
 // test: --out pictures/clip
 #include <inkling/io/cifar_pictures.hpp>
@@ -25,8 +25,7 @@ int main(int argc, char** argv) {
     const std::vector<std::string> nouns = captions.usual_names();
 
     if (example.option("--train", "no") == "yes") {
-      const LabelledColorImages train =
-          read_cifar10_pictures(data / "train_jpg.tar.gz", read_cifar10_names(data / "batches.meta.txt"));
+      const LabelledColorImages train = read_cifar10_training(data);
       const Tokenizer words = word_tokenizer(captions.all());
       SmallClip pair = small_clip(words, {32, 64, 96}, 1);
       TrainOptions options;

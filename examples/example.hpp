@@ -33,19 +33,21 @@ class Example {
   // A file of the public data sets: in the folder that INKLING_DATA names, or ../shared/data beside the sources.
   // INKLING_DATA=skip is for test machines without data: the example ends with 77, which CTest counts as skipped.
   std::filesystem::path data(const std::string& name) const {
-    const char* folder = std::getenv("INKLING_DATA");
-    if (folder && std::string(folder) == "skip") throw Skipped();
-    const std::filesystem::path path =
-        (folder ? std::filesystem::path(folder) : std::filesystem::path(INKLING_SOURCE_DIR) / "../shared/data") / name;
+    const std::filesystem::path path = data_folder() / name;
+    if (data_folder() == "skip") throw Skipped();
     if (!std::filesystem::exists(path))
-      throw std::runtime_error(path.string() + " is not there; set INKLING_DATA to the folder that holds " + name +
-                               " (examples/README.md says where to get each data set)");
+      throw std::runtime_error(path.string() + " is not there; scripts/get_data.py " + name.substr(0, name.find('/')) +
+                               " gets it, or set INKLING_DATA to the folder that holds " + name);
     return path;
   }
   // The file that an option names, or one of the data sets.
   std::filesystem::path file(const std::string& name, const std::string& otherwise) const {
     const std::string given = option(name, "");
     return given.empty() ? data(otherwise) : std::filesystem::path(given);
+  }
+  // The same with two that serve: the first of them, where it is there.
+  std::filesystem::path file(const std::string& name, const std::string& first, const std::string& second) const {
+    return file(name, std::filesystem::exists(data_folder() / first) ? first : second);
   }
   // The folder for what the example makes: not named like the program, which may lie in the same place.
   std::filesystem::path folder(const std::string& name, const std::string& otherwise) const {
@@ -100,6 +102,10 @@ class Example {
   }
 
  private:
+  static std::filesystem::path data_folder() {
+    const char* folder = std::getenv("INKLING_DATA");
+    return folder ? std::filesystem::path(folder) : std::filesystem::path(INKLING_SOURCE_DIR) / "../shared/data";
+  }
   struct Skipped {};
   inline static volatile std::sig_atomic_t stop_ = 0;
   std::vector<std::string> arguments_;

@@ -1,5 +1,6 @@
 // The same denoiser on pixels and on latents: time, memory, quality. And what the full-size model saves by working on
-// 64x64x4 numbers instead of 512x512x3. --train trains both denoisers again (about 15 minutes of one core).
+// 64x64x4 numbers instead of 512x512x3. --train yes trains both denoisers again (15 minutes of one core),
+// --train pixels or --train latents one of the two.
 // test: --out pictures/latent_diffusion
 #include <inkling/core/stopwatch.hpp>
 #include <inkling/diffusion/sampler.hpp>

@@ -1,5 +1,5 @@
 // 784 numbers to 2 and back: the map of all digits, plain and variational; more numbers, better pictures; a walk from
-// one digit to another. --train trains the five autoencoders again (about three minutes) and keeps them.
+// one digit to another. --train yes trains the five autoencoders again (about two minutes of one core) and keeps them.
 // test: --out pictures/latent_space
 #include <inkling/plot/image_grid.hpp>
 #include <inkling/plot/scatter.hpp>

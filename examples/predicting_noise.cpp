@@ -1,5 +1,5 @@
 // Taking noise out of a photograph: with and without being told how much there is; in one big step and in many small.
-// --train trains both networks again (about ten minutes of one core).
+// --train yes trains both networks again (about eight minutes of one core).
 // test: --out pictures/predicting_noise
 #include <inkling/diffusion/denoise_from.hpp>
 #include <inkling/diffusion/ideal_denoiser.hpp>

@@ -1,6 +1,6 @@
 // New ships out of noise: a diffusion model of the 5,000 ships of CIFAR-10. Are they copies? How far are they from real
 // ones? --train yes trains it again, and the classifier in whose features pictures are compared: 50 minutes of a core.
-// It can be stopped (Ctrl-C) and goes on where it was; a larger --train-steps goes on after the end.
+// It can be stopped (Ctrl-C) and goes on where it was; --train yes --train-steps 20000 goes on after the end.
 // test: --out pictures/ships --samples 128 --steps 20
 #include <inkling/io/cifar_pictures.hpp>
 #include <inkling/io/load_parameters.hpp>
@@ -34,7 +34,7 @@ void train(const Example& example, const fs::path& data, const fs::path& models,
   options.name = "classifier", options.steps = std::stol(example.option("--classifier-steps", "4200"));
   options.learning_rate = 2e-3, options.weight_decay = 0.05;
   options.warmup_steps = 200;
-  const auto all = read_cifar10_pictures(data / "train_jpg.tar.gz", read_cifar10_names(data / "batches.meta.txt"));
+  const LabelledColorImages all = read_cifar10_training(data);
   PictureClassifier<float> classifier(PictureClassifierConfig::cifar10());
   train_picture_classifier(classifier, all, options, 64, 1, example.progress("classifier"));
   save_parameters(classifier, models / "classifier.safetensors", DType::f16);

@@ -1,6 +1,6 @@
 // Words as vectors, learned from the company they keep: king - man + woman, neighbours, and the two lists. Their map:
-// word_maps.cpp
-// --train reads the text again (17 million words, five times) and keeps the vectors; --ask "paris - france + italy".
+// word_maps.cpp. --train yes reads the text again (17 million words, five times) and keeps the vectors; --ask "paris -
+// france + italy" asks for something else.
 // test: --out pictures/word_vectors
 #include <inkling/plot/image_grid.hpp>
 #include <inkling/plot/similarity.hpp>
@@ -44,7 +44,8 @@ void print_neighbours(const WordVectors& list, const WordVectors& words, const s
 
 void train(const Example& example, const std::filesystem::path& out, const std::filesystem::path& weights,
            const std::vector<AnalogySection>& questions) {
-  const Corpus corpus = read_corpus(example.file("--corpus", "word2vec/wiki_clean_100mb.txt.gz"), 5);
+  const Corpus corpus =
+      read_corpus(example.file("--corpus", "word2vec/wiki_clean_100mb.txt.gz", "word2vec/text8.gz"), 5);
   std::printf("%td words, %td different ones\n", corpus.words, corpus.vocabulary.size());
   Word2VecOptions options;
   options.sampling.cbow = example.option("--model", "cbow") == "cbow";

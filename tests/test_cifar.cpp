@@ -7,7 +7,7 @@
 #include <fstream>
 #include <vector>
 
-#include "inkling/io/cifar.hpp"
+#include "inkling/io/cifar_pictures.hpp"
 #include "support.hpp"
 
 namespace {
@@ -69,6 +69,35 @@ TEST_CASE("more records than are read at a time") {
   const inkling_test::TempDir folder;
   write_plain(folder / "many.bin", records(std::vector<std::uint8_t>(2000, 7)));
   CHECK(read_cifar10(folder / "many.bin").size() == 2000);
+}
+
+TEST_CASE("the training set is found in each of its forms") {
+  const inkling_test::TempDir folder;
+  const auto labels = [&] {
+    const LabelledColorImages set = read_cifar10_training(folder.path());
+    return std::vector<int>(set.labels.begin(), set.labels.end());
+  };
+  const auto refused = [&]() -> std::string {
+    try {
+      read_cifar10_training(folder.path());
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  for (const char* named : {"train.bin.gz", "data_batch_1.bin", "train_jpg.tar.gz", "none of them", "get_data.py"}) {
+    INFO(named);
+    CHECK(refused().find(named) != std::string::npos);
+  }
+  for (const int n : {5, 3, 2, 1}) write_plain(folder / ("data_batch_" + std::to_string(n) + ".bin"),
+                                               records({static_cast<std::uint8_t>(n)}));
+  CHECK(refused().find("4 of the five batches") != std::string::npos);
+  write_plain(folder / "train_jpg.tar.gz", {1, 2, 3});
+  CHECK(refused().find("batches.meta.txt") != std::string::npos);  // four batches are not the set: the archive is read
+  write_gzip(folder / "data_batch_4.bin.gz", records({4, 9}));
+  CHECK(labels() == std::vector<int>{1, 2, 3, 4, 9, 5});
+  write_gzip(folder / "train.bin.gz", records({7, 7, 6}));
+  CHECK(labels() == std::vector<int>{7, 7, 6});
 }
 
 TEST_CASE("damaged CIFAR-10 files are refused with a reason") {

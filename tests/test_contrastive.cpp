@@ -120,6 +120,11 @@ TEST_CASE("CIFAR-10 from an archive of pictures: class by name, planes in order"
   CHECK(set.images(1, 0, 0, 5) == 7);
   CHECK(set.images(1, 1, 0, 5) == 0);
   CHECK(set.images(1, 2, 0, 5) == 9);
+  std::filesystem::rename(folder / "a.tar", folder / "train_jpg.tar.gz");  // the reader looks inside, not at the name
+  std::ofstream names(folder / "batches.meta.txt");
+  for (const std::string& name : ten) names << name << "\n";
+  names.close();
+  CHECK(read_cifar10_training(folder.path()).images(1, 2, 0, 5) == 9);
   CHECK_THROWS_AS(read_cifar10_pictures(written(folder, member("train/0_boat.png", png(32, 1)) + end_of_tar), ten),
                   FormatError);
   CHECK_THROWS_AS(read_cifar10_pictures(written(folder, member("train/0_ship.png", png(31, 1)) + end_of_tar), ten),

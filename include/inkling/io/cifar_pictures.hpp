@@ -1,4 +1,5 @@
-// The training set of CIFAR-10 as an archive of pictures, "train/00042_ship.jpg": smaller than the binary version.
+// The training set of CIFAR-10, in its binary version or as an archive of pictures, "train/00042_ship.jpg", which is a
+// tenth as large.
 #pragma once
 #include "inkling/io/cifar.hpp"
 #include "inkling/io/image.hpp"
@@ -29,6 +30,26 @@ inline LabelledColorImages read_cifar10_pictures(const std::filesystem::path& ar
   std::copy(pixels.begin(), pixels.end(), set.images.begin());
   std::copy(labels.begin(), labels.end(), set.labels.begin());
   return set;
+}
+
+// All 50,000 training pictures, in whichever form the folder has them: train.bin.gz, the five batches in a row;
+// data_batch_1.bin to data_batch_5.bin, compressed (.gz) or not; or train_jpg.tar.gz, beside it batches.meta.txt.
+inline LabelledColorImages read_cifar10_training(const std::filesystem::path& folder) {
+  const std::filesystem::path together = folder / "train.bin.gz", pictures = folder / "train_jpg.tar.gz";
+  if (std::filesystem::exists(together)) return read_cifar10(together);
+  std::vector<std::filesystem::path> batches;
+  for (const char* number : {"1", "2", "3", "4", "5"})
+    for (const char* ending : {".bin", ".bin.gz"})
+      if (const auto batch = folder / (std::string("data_batch_") + number + ending); std::filesystem::exists(batch)) {
+        batches.push_back(batch);
+        break;
+      }
+  if (batches.size() == 5) return read_cifar10(batches);
+  if (std::filesystem::exists(pictures))
+    return read_cifar10_pictures(pictures, read_cifar10_names(folder / "batches.meta.txt"));
+  throw FormatError(folder.string(), "train.bin.gz, data_batch_1.bin to data_batch_5.bin, or train_jpg.tar.gz",
+                    batches.empty() ? "none of them" : std::to_string(batches.size()) + " of the five batches",
+                    "scripts/get_data.py cifar10 gets the training set");
 }
 
 }  // namespace inkling

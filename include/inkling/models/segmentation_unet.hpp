@@ -6,7 +6,7 @@
 //           (concatenated), two 3x3 convolutions; in the end one 1x1 convolution
 //
 // Two things differ from the paper. Its convolutions have no padding, so that 572x572 pixels become 388x388; here they
-// are padded, and the output is as large as the input, as everybody does since. And each convolution is followed by a
+// are padded, and the output is as large as the input, as everybody does since. Each 3x3 convolution is followed by a
 // group normalisation (Wu & He 2018), which the paper did not have: 23 layers deep it trains slowly without one. Group
 // and not batch normalisation, since four crops a batch are too few for statistics over the batch, and since a picture's
 // result shall not depend on its neighbours. norm_groups = 0 leaves it out: the paper's 31,031,685 numbers at width 64.
