@@ -55,6 +55,7 @@ class DataSet(NamedTuple):
     exact: Dict[str, str] = {}  # sha256 of contents that can only be these
     recorded: Dict[str, str] = {}  # of the files that the figures in examples/README.md were measured with
     instead: Dict[str, str] = {}  # a file that serves as well as the one named
+    note: str = ""
     pillow: bool = False
 
 
@@ -118,8 +119,9 @@ def pack_cifar10(got: Dict[str, bytes]) -> Contents:
     for name in wanted:
         if name not in found:
             raise Failed(f"cifar-10-binary.tar.gz holds no {name}: is it the binary version of CIFAR-10?")
-        if name.endswith(".bin") and (not found[name] or len(found[name]) % record or max(found[name][::record]) > 9):
-            raise Failed(f"cifar-10-binary.tar.gz: {name} is not made of records of 3,073 bytes with labels from 0 to 9")
+        data = found[name]
+        if name.endswith(".bin") and (not data or len(data) % record or max(data[::record]) > 9):
+            raise Failed(f"cifar-10-binary.tar.gz: {name} is not made of records of 3,073 bytes, labels from 0 to 9")
     batches = [found[name] for name in wanted[:5]]
     ships = [b[at : at + record] for b in batches for at in range(0, len(b), record) if b[at] == 8]
     return {
@@ -241,7 +243,8 @@ SETS = [
             "lossless_train_first4000.bin.gz": "0993cf8b8e43bc207603aef9787006995746513f5e3fa5a52e06d1b069926330",
             "lossless_test_first1000.bin.gz": "8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5",
         },
-        instead={"train.bin.gz": "train_jpg.tar.gz"}),
+        instead={"train.bin.gz": "train_jpg.tar.gz"},
+        note="the figures of examples/README.md were measured with these pictures after JPEG compression"),
     DataSet(
         "photos", "2 MB", "2 MB", "convolution, noise_schedules, predicting_noise, latent_diffusion",
         files_at(PHOTOS, PHOTO_FILES), PHOTO_FILES, pack_photos,
@@ -277,10 +280,12 @@ SETS = [
          Download("http://mattmahoney.net/dc/text8.zip", "text8.zip", size=31344016)],
         ["questions-words.txt", "text8.gz"], pack_words,
         exact={"questions-words.txt": "8c29b3332afc46f3fb8be04cb5297bf96f39aa7131272dff57869b4485b22a36"},
-        instead={"text8.gz": "wiki_clean_100mb.txt.gz"}),
+        instead={"text8.gz": "wiki_clean_100mb.txt.gz"},
+        note="the figures of examples/README.md are of another text of Wikipedia, of the same size"),
     DataSet(
         "taesd", "10 MB", "10 MB", "latent_diffusion",
-        files_at(TAESD, TAESD_FILES), TAESD_FILES, pack_taesd),
+        files_at(TAESD, TAESD_FILES), TAESD_FILES, pack_taesd,
+        note="the figures of examples/README.md were measured with these weights in bfloat16"),
 ]
 
 
@@ -331,8 +336,8 @@ def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
         with urllib.request.urlopen(request, timeout=60) as answer:
             write(path, pieces_of(answer, download.name))
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        raise Failed(f"cannot fetch {download.url} ({error}); if you can get it in another way, put it into a folder as "
-                     f"{download.name} and name the folder with --downloads") from None
+        raise Failed(f"cannot fetch {download.url} ({error}); if you can get it in another way, put it into a folder "
+                     f"as {download.name} and name the folder with --downloads") from None
     return path
 
 
@@ -389,6 +394,8 @@ def get(data_set: DataSet, to: pathlib.Path, downloads: Optional[pathlib.Path], 
     for file in missing:
         write(folder / file, contents[file], compress=file.endswith(".gz"))
     print(f"{data_set.name}: {', '.join(missing)} in {folder}")
+    if data_set.note:
+        print(f"note: {data_set.note}; expect others, a little", file=sys.stderr)
 
 
 def default_folder() -> pathlib.Path:

@@ -4,8 +4,8 @@
 #
 # Usage: scripts/train_mini.sh [OPTION...]         options of build/train_mini, see build/train_mini --help
 #
-#   INKLING_DATA   folder with mnist/ in it (default ../shared/data). The four files of MNIST
-#                  (train-images-idx3-ubyte.gz and so on) can be had from https://github.com/cvdfoundation/mnist
+#   INKLING_DATA   folder with mnist/ in it (default ../shared/data), the four files of MNIST
+#                  (train-images-idx3-ubyte.gz and so on); scripts/get_data.py mnist gets them
 #
 # Checkpoints, a log, loss curves and sample pictures go to build/train_mini.work.
 set -euo pipefail
@@ -17,7 +17,7 @@ if [[ ${1:-} == --help || ${1:-} == -h ]]; then
 fi
 data=${INKLING_DATA:-$root/../shared/data}/mnist
 if [[ ! -e $data/train-images-idx3-ubyte.gz && ! -e $data/train-images-idx3-ubyte ]]; then
-  die "no MNIST in $data: set INKLING_DATA to the folder that holds mnist/ (see --help for where to get it)"
+  die "no MNIST in $data: scripts/get_data.py mnist gets it, or set INKLING_DATA to the folder that holds mnist/"
 fi
 "$root/scripts/install_dependencies.sh" --program
 if [[ ! -e $root/build/.configured ]]; then
