@@ -1,6 +1,7 @@
 // Everything, for people in a hurry. Whoever minds the seconds includes what is used: one model header is enough to run
 // a model.
 #pragma once
+#include "inkling/core/compiled.hpp"
 #include "inkling/core/eigen.hpp"
 #include "inkling/core/error.hpp"
 #include "inkling/core/half.hpp"

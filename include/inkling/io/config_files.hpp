@@ -5,13 +5,30 @@
 #include <filesystem>
 #include <string>
 
+#include "inkling/core/compiled.hpp"
 #include "inkling/io/atomic_file.hpp"
-#include "inkling/io/json_file.hpp"
 #include "inkling/models/config.hpp"
+#if INKLING_BODIES
+#include "inkling/io/json_file.hpp"
+#endif
 
 namespace inkling {
 
-inline UNetConfig load_unet_config(const std::filesystem::path& path) {
+INKLING_FUNCTION UNetConfig load_unet_config(const std::filesystem::path& path);
+INKLING_FUNCTION AutoencoderKLConfig load_vae_config(const std::filesystem::path& path);
+INKLING_FUNCTION ClipTextConfig load_text_config(const std::filesystem::path& path);
+INKLING_FUNCTION SchedulerConfig load_scheduler_config(const std::filesystem::path& path);
+
+INKLING_FUNCTION void save_config(const std::filesystem::path& path, const UNetConfig& c);
+INKLING_FUNCTION void save_config(const std::filesystem::path& path, const AutoencoderKLConfig& c);
+INKLING_FUNCTION void save_config(const std::filesystem::path& path, const ClipTextConfig& c);
+INKLING_FUNCTION void save_config(const std::filesystem::path& path, const SchedulerConfig& c);
+// What makes a folder a diffusers pipeline.
+INKLING_FUNCTION void save_model_index(const std::filesystem::path& folder);
+
+#if INKLING_BODIES
+
+INKLING_FUNCTION UNetConfig load_unet_config(const std::filesystem::path& path) {
   const JsonFile file(path);
   UNetConfig c;
   c.in_channels = file.size("in_channels");
@@ -74,7 +91,7 @@ inline UNetConfig load_unet_config(const std::filesystem::path& path) {
   return c;
 }
 
-inline AutoencoderKLConfig load_vae_config(const std::filesystem::path& path) {
+INKLING_FUNCTION AutoencoderKLConfig load_vae_config(const std::filesystem::path& path) {
   const JsonFile file(path);
   AutoencoderKLConfig c;
   c.in_channels = file.size("in_channels");
@@ -95,7 +112,7 @@ inline AutoencoderKLConfig load_vae_config(const std::filesystem::path& path) {
   return c;
 }
 
-inline ClipTextConfig load_text_config(const std::filesystem::path& path) {
+INKLING_FUNCTION ClipTextConfig load_text_config(const std::filesystem::path& path) {
   const JsonFile file(path);
   ClipTextConfig c;
   c.vocab_size = file.size("vocab_size");
@@ -126,7 +143,7 @@ inline ClipTextConfig load_text_config(const std::filesystem::path& path) {
   return c;
 }
 
-inline SchedulerConfig load_scheduler_config(const std::filesystem::path& path) {
+INKLING_FUNCTION SchedulerConfig load_scheduler_config(const std::filesystem::path& path) {
   const JsonFile file(path);
   SchedulerConfig c;
   c.num_train_timesteps = file.size("num_train_timesteps");
@@ -160,7 +177,7 @@ inline void save_json(const std::filesystem::path& path, const nlohmann::json& j
 }
 }  // namespace detail
 
-inline void save_config(const std::filesystem::path& path, const UNetConfig& c) {
+INKLING_FUNCTION void save_config(const std::filesystem::path& path, const UNetConfig& c) {
   std::vector<std::string> down, up;
   std::vector<Index> heads;
   for (std::size_t i = 0; i < c.block_out_channels.size(); ++i) {
@@ -193,7 +210,7 @@ inline void save_config(const std::filesystem::path& path, const UNetConfig& c) 
   detail::save_json(path, j);
 }
 
-inline void save_config(const std::filesystem::path& path, const AutoencoderKLConfig& c) {
+INKLING_FUNCTION void save_config(const std::filesystem::path& path, const AutoencoderKLConfig& c) {
   const std::size_t levels = c.block_out_channels.size();
   detail::save_json(path, {{"_class_name", "AutoencoderKL"},
                            {"act_fn", "silu"},
@@ -210,7 +227,7 @@ inline void save_config(const std::filesystem::path& path, const AutoencoderKLCo
                            {"use_quant_conv", c.quantization_convs}});
 }
 
-inline void save_config(const std::filesystem::path& path, const ClipTextConfig& c) {
+INKLING_FUNCTION void save_config(const std::filesystem::path& path, const ClipTextConfig& c) {
   nlohmann::json j{{"architectures", {c.projection_dim > 0 ? "CLIPTextModelWithProjection" : "CLIPTextModel"}},
                            {"model_type", "clip_text_model"},
                            {"bos_token_id", c.bos_token_id},
@@ -229,7 +246,7 @@ inline void save_config(const std::filesystem::path& path, const ClipTextConfig&
   detail::save_json(path, j);
 }
 
-inline void save_config(const std::filesystem::path& path, const SchedulerConfig& c) {
+INKLING_FUNCTION void save_config(const std::filesystem::path& path, const SchedulerConfig& c) {
   detail::save_json(path, {{"_class_name", "DDIMScheduler"},
                            {"beta_end", c.beta_end},
                            {"beta_schedule", c.beta_schedule},
@@ -241,8 +258,7 @@ inline void save_config(const std::filesystem::path& path, const SchedulerConfig
                            {"steps_offset", c.steps_offset}});
 }
 
-// What makes a folder a diffusers pipeline.
-inline void save_model_index(const std::filesystem::path& folder) {
+INKLING_FUNCTION void save_model_index(const std::filesystem::path& folder) {
   detail::save_json(folder / "model_index.json", {{"_class_name", "StableDiffusionPipeline"},
                                                   {"scheduler", {"diffusers", "DDIMScheduler"}},
                                                   {"text_encoder", {"transformers", "CLIPTextModel"}},
@@ -250,5 +266,7 @@ inline void save_model_index(const std::filesystem::path& folder) {
                                                   {"unet", {"diffusers", "UNet2DConditionModel"}},
                                                   {"vae", {"diffusers", "AutoencoderKL"}}});
 }
+
+#endif
 
 }  // namespace inkling

@@ -275,19 +275,7 @@ class ModelFiles {
   }
 
   // SD 2 pads with "!" (0) and SD 1 with the end token. Only the tokenizer's files say so.
-  std::optional<Index> tokenizer_pad_token(const ClipTextConfig& c) const {
-    std::error_code error;
-    const std::filesystem::path folder = path_ / "tokenizer", map = folder / "special_tokens_map.json";
-    if (!std::filesystem::exists(map, error)) return std::nullopt;
-    const JsonFile file(map);
-    if (!file.has("pad_token")) return std::nullopt;
-    const nlohmann::json& pad = file.json()["pad_token"];
-    const std::string text = pad.is_object() && pad.contains("content") && pad["content"].is_string()
-                                 ? pad["content"].get<std::string>()
-                                 : file.get<std::string>("pad_token");
-    if (text == "<|endoftext|>") return c.eos_token_id;
-    return JsonFile(folder / "vocab.json").get<Index>(text);
-  }
+  std::optional<Index> tokenizer_pad_token(const ClipTextConfig& c) const;
 
   std::filesystem::path path_;
   ModelOverrides overrides_;
@@ -295,5 +283,21 @@ class ModelFiles {
   std::shared_ptr<const SafetensorsFile> file_;  // of a single file
   std::map<std::string, Part> parts_;
 };
+
+#if INKLING_BODIES
+INKLING_FUNCTION std::optional<Index> ModelFiles::tokenizer_pad_token(const ClipTextConfig& c) const {
+  std::error_code error;
+  const std::filesystem::path folder = path_ / "tokenizer", map = folder / "special_tokens_map.json";
+  if (!std::filesystem::exists(map, error)) return std::nullopt;
+  const JsonFile file(map);
+  if (!file.has("pad_token")) return std::nullopt;
+  const nlohmann::json& pad = file.json()["pad_token"];
+  const std::string text = pad.is_object() && pad.contains("content") && pad["content"].is_string()
+                               ? pad["content"].get<std::string>()
+                               : file.get<std::string>("pad_token");
+  if (text == "<|endoftext|>") return c.eos_token_id;
+  return JsonFile(folder / "vocab.json").get<Index>(text);
+}
+#endif
 
 }  // namespace inkling

@@ -7,15 +7,18 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <unordered_set>
 #include <vector>
 
+#include "inkling/core/compiled.hpp"
 #include "inkling/io/dtype.hpp"
 #include "inkling/io/nearest_name.hpp"
+#if INKLING_BODIES
+#include <nlohmann/json.hpp>
+#endif
 
 namespace inkling {
 
@@ -33,6 +36,10 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
 };
 
+// `file` only names the file in errors. `bytes` is the whole file.
+INKLING_FUNCTION SafetensorsHeader parse_safetensors_header(const std::string& file, std::span<const std::byte> bytes);
+
+#if INKLING_BODIES
 namespace detail {
 
 // { "__metadata__": {"key": "value"}, "NAME": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}, ... }
@@ -239,8 +246,7 @@ class SafetensorsHeaderReader {
 
 }  // namespace detail
 
-// `file` only names the file in errors. `bytes` is the whole file.
-inline SafetensorsHeader parse_safetensors_header(const std::string& file, std::span<const std::byte> bytes) {
+INKLING_FUNCTION SafetensorsHeader parse_safetensors_header(const std::string& file, std::span<const std::byte> bytes) {
   if (bytes.size() < 8)
     throw FormatError(file, "a safetensors file (at least 8 bytes)", std::to_string(bytes.size()) + " bytes");
   std::uint64_t length = 0;
@@ -275,5 +281,6 @@ inline SafetensorsHeader parse_safetensors_header(const std::string& file, std::
                       std::to_string(bytes.size()) + " bytes");
   return header;
 }
+#endif
 
 }  // namespace inkling

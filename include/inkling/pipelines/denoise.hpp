@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "inkling/core/compiled.hpp"
 #include "inkling/diffusion/guidance.hpp"
 #include "inkling/diffusion/sampler_base.hpp"
 #include "inkling/models/unet.hpp"
@@ -23,9 +24,17 @@ using StepCallback = std::function<bool(const DenoisingStep&)>;
 
 // x [N, 4, h, w]: latents as call `first_call` of the sampler expects them. context [2N, L, D]: N rows to move away
 // from (the negative prompts), then N to move to. Returns x after the last call.
-inline Tensor<float, 4> denoise(const UNet<float>& unet, Sampler<float>& sampler, Tensor<float, 4> x,
-                                const Tensor<float, 3>& context, double guidance, const NoiseSource<float>& noise = {},
-                                const StepCallback& callback = {}, Index first_call = 0) {
+INKLING_FUNCTION Tensor<float, 4> denoise(const UNet<float>& unet, Sampler<float>& sampler, Tensor<float, 4> x,
+                                          const Tensor<float, 3>& context, double guidance,
+                                          const NoiseSource<float>& noise = {}, const StepCallback& callback = {},
+                                          Index first_call = 0);
+
+#if INKLING_BODIES
+
+INKLING_FUNCTION Tensor<float, 4> denoise(const UNet<float>& unet, Sampler<float>& sampler, Tensor<float, 4> x,
+                                          const Tensor<float, 3>& context, double guidance,
+                                          const NoiseSource<float>& noise, const StepCallback& callback,
+                                          Index first_call) {
   const Index count = x.shape(0);
   require_shape(context.shape(), Shape<3>{2 * count, context.shape(1), context.shape(2)}, "denoise context",
                 "one row to move away from and one to move to for each picture");
@@ -53,5 +62,7 @@ inline Tensor<float, 4> denoise(const UNet<float>& unet, Sampler<float>& sampler
   }
   return x;
 }
+
+#endif
 
 }  // namespace inkling

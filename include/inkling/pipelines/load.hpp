@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "inkling/core/compiled.hpp"
 #include "inkling/core/progress.hpp"
 #include "inkling/io/model_files.hpp"
 #include "inkling/io/load_parameters.hpp"
@@ -68,6 +69,13 @@ Module load_part(const ModelFiles& files, const std::string& part, const Config&
   return module;
 }
 
+// One part after the other, so that beside the model only the pages of one tensor are in memory. What does not fit is
+// found in configs, names and shapes before the first weight is read.
+INKLING_FUNCTION StableDiffusion load_stable_diffusion(const std::filesystem::path& path,
+                                                       const LoadOptions& options = {});
+
+#if INKLING_BODIES
+
 namespace detail {
 inline Tokenizer tokenizer_of(const ModelFiles& files, const LoadOptions& options, const ClipTextConfig& text) {
   const auto own = files.tokenizer_folder();
@@ -100,9 +108,7 @@ inline void check_parts_fit(const ModelFiles& files, const ClipTextConfig& text,
 }
 }  // namespace detail
 
-// One part after the other, so that beside the model only the pages of one tensor are in memory. What does not fit is
-// found in configs, names and shapes before the first weight is read.
-inline StableDiffusion load_stable_diffusion(const std::filesystem::path& path, const LoadOptions& options = {}) {
+INKLING_FUNCTION StableDiffusion load_stable_diffusion(const std::filesystem::path& path, const LoadOptions& options) {
   std::error_code error;
   if (!std::filesystem::exists(path, error))
     throw LoadError(path.string(), "a model: a diffusers folder, or a .safetensors checkpoint", "nothing of that name");
@@ -161,5 +167,7 @@ inline StableDiffusion load_stable_diffusion(const std::filesystem::path& path, 
   model.default_size = unet.sample_size * model.pixels_per_latent();
   return model;
 }
+
+#endif
 
 }  // namespace inkling

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "inkling/core/compiled.hpp"
 #include "inkling/diffusion/sampler_base.hpp"
 #include "inkling/models/autoencoder_kl.hpp"
 #include "inkling/models/clip_text.hpp"
@@ -27,23 +28,31 @@ struct StableDiffusion {
   Index pixels_per_latent() const { return taesd ? 8 : vae.config.downsampling(); }
 
   // ids[N, L] -> context [N, L, D]
-  Tensor<float, 3> encode_text(const Tensor<std::int64_t, 2>& ids) const {
-    NoGrad no_grad;
-    return text_encoder.forward(ids).value();
-  }
+  Tensor<float, 3> encode_text(const Tensor<std::int64_t, 2>& ids) const;
   // Latents as the U-Net sees them [N, 4, h, w] -> picture [N, 3, H, W], about [-1, 1].
-  Tensor<float, 4> decode(const Tensor<float, 4>& latents) const {
-    NoGrad no_grad;
-    if (taesd) {  // in and out as TAESD was trained: scaled latents, picture in [0, 1]
-      Tensor<float, 4> image = taesd->forward(Variable<float, 4>(latents)).value();
-      for (float& v : image) v = 2 * v - 1;
-      return image;
-    }
-    // z = z_unet / scaling_factor                                        Rombach et al. 2022, appendix G
-    Tensor<float, 4> z = latents;
-    for (float& v : z) v /= static_cast<float>(vae.config.scaling_factor);
-    return vae.decode(Variable<float, 4>(std::move(z))).value();
-  }
+  Tensor<float, 4> decode(const Tensor<float, 4>& latents) const;
 };
+
+#if INKLING_BODIES
+
+INKLING_FUNCTION Tensor<float, 3> StableDiffusion::encode_text(const Tensor<std::int64_t, 2>& ids) const {
+  NoGrad no_grad;
+  return text_encoder.forward(ids).value();
+}
+
+INKLING_FUNCTION Tensor<float, 4> StableDiffusion::decode(const Tensor<float, 4>& latents) const {
+  NoGrad no_grad;
+  if (taesd) {  // in and out as TAESD was trained: scaled latents, picture in [0, 1]
+    Tensor<float, 4> image = taesd->forward(Variable<float, 4>(latents)).value();
+    for (float& v : image) v = 2 * v - 1;
+    return image;
+  }
+  // z = z_unet / scaling_factor                                        Rombach et al. 2022, appendix G
+  Tensor<float, 4> z = latents;
+  for (float& v : z) v /= static_cast<float>(vae.config.scaling_factor);
+  return vae.decode(Variable<float, 4>(std::move(z))).value();
+}
+
+#endif
 
 }  // namespace inkling

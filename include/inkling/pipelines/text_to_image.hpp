@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "inkling/core/compiled.hpp"
 #include "inkling/core/progress.hpp"
 #include "inkling/core/random.hpp"
 #include "inkling/core/stopwatch.hpp"
@@ -64,6 +65,24 @@ inline void check_picture_side(const char* name, Index value, Index unit = 8) {
                                                                        : std::max(unit, (value + unit / 2) / unit * unit)));
 }
 
+// `noise` [1, 4, h, w] takes the place of the seed's where it is given.
+INKLING_FUNCTION TextToImageResult text_to_image(StableDiffusion& model, TextToImageOptions options,
+                                                 const StepCallback& callback = {},
+                                                 const Tensor<float, 4>* noise = nullptr);
+
+struct PromptAndSeed {
+  std::string prompt;
+  std::uint64_t seed = 0;
+};
+
+// Many prompts at once, which takes less time for each. Every picture is the one that text_to_image paints for its
+// prompt and seed, to rounding. Of the options, prompt, seed and the two extras are not read. -> [N, 3, H, W]
+INKLING_FUNCTION Tensor<float, 4> text_to_image_batch(const StableDiffusion& model,
+                                                      const std::vector<PromptAndSeed>& prompts,
+                                                      TextToImageOptions options, const StepCallback& callback = {});
+
+#if INKLING_BODIES
+
 namespace detail {
 
 inline void check(const StableDiffusion& model, TextToImageOptions& o) {
@@ -100,9 +119,8 @@ inline void scale_in_place(Tensor<float, 4>& x, double factor) {
 
 }  // namespace detail
 
-// `noise` [1, 4, h, w] takes the place of the seed's where it is given.
-inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOptions options,
-                                       const StepCallback& callback = {}, const Tensor<float, 4>* noise = nullptr) {
+INKLING_FUNCTION TextToImageResult text_to_image(StableDiffusion& model, TextToImageOptions options,
+                                                 const StepCallback& callback, const Tensor<float, 4>* noise) {
   detail::check(model, options);
   NoGrad no_grad;
   TextToImageResult result;
@@ -163,15 +181,9 @@ inline TextToImageResult text_to_image(StableDiffusion& model, TextToImageOption
   return result;
 }
 
-struct PromptAndSeed {
-  std::string prompt;
-  std::uint64_t seed = 0;
-};
-
-// Many prompts at once, which takes less time for each. Every picture is the one that text_to_image paints for its
-// prompt and seed, to rounding. Of the options, prompt, seed and the two extras are not read. -> [N, 3, H, W]
-inline Tensor<float, 4> text_to_image_batch(const StableDiffusion& model, const std::vector<PromptAndSeed>& prompts,
-                                            TextToImageOptions options, const StepCallback& callback = {}) {
+INKLING_FUNCTION Tensor<float, 4> text_to_image_batch(const StableDiffusion& model,
+                                                      const std::vector<PromptAndSeed>& prompts,
+                                                      TextToImageOptions options, const StepCallback& callback) {
   if (prompts.empty()) throw ConfigError("text_to_image_batch", "at least one prompt", "none");
   detail::check(model, options);
   const auto sampler =
@@ -199,5 +211,7 @@ inline Tensor<float, 4> text_to_image_batch(const StableDiffusion& model, const 
   detail::scale_in_place(x, sampler->init_noise_sigma());
   return model.decode(denoise(model.unet, *sampler, std::move(x), context, options.guidance, noise, callback));
 }
+
+#endif
 
 }  // namespace inkling

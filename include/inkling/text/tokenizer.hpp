@@ -57,11 +57,11 @@ class Tokenizer {
   }
 
   // Defined in text/tokenizer_io.hpp.
-  static inline Tokenizer from_vocab_merges(const std::filesystem::path& vocab_json,
-                                            const std::filesystem::path& merges_txt, SpecialTokens special = {});
-  static inline Tokenizer from_bpe_file(const std::filesystem::path& bpe_txt_gz, Index vocab_size = 49408,
-                                        SpecialTokens special = {});
-  static inline Tokenizer from_folder(const std::filesystem::path& folder);
+  static Tokenizer from_vocab_merges(const std::filesystem::path& vocab_json, const std::filesystem::path& merges_txt,
+                                     SpecialTokens special = {});
+  static Tokenizer from_bpe_file(const std::filesystem::path& bpe_txt_gz, Index vocab_size = 49408,
+                                 SpecialTokens special = {});
+  static Tokenizer from_folder(const std::filesystem::path& folder);
 
   Index vocab_size() const { return static_cast<Index>(vocabulary_.tokens.size()); }
   std::int64_t start_id() const { return start_id_; }

@@ -3,24 +3,33 @@
 //   a folder with these two          diffusers' tokenizer/, with the names of the special tokens beside them
 //   bpe_simple_vocab_16e6.txt.gz     OpenAI's merge list; the vocabulary follows from it
 #pragma once
-#include <zlib.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "inkling/core/compiled.hpp"
 #include "inkling/core/error.hpp"
 #include "inkling/io/atomic_file.hpp"
 #include "inkling/io/mapped_file.hpp"
 #include "inkling/text/tokenizer.hpp"
+#if INKLING_BODIES
+#include <zlib.h>
+
+#include <nlohmann/json.hpp>
+#endif
 
 namespace inkling {
+
+// Writes the folder that Tokenizer::from_folder reads, and diffusers too.
+INKLING_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder,
+                                     Index context_length = clip_context_length);
+
+#if INKLING_BODIES
 namespace detail {
 
 // CLIP's own files have 1 to 3 MB. A file beyond this is something else, and its size must not decide what we allocate.
@@ -181,8 +190,9 @@ inline void read_special_tokens(const std::filesystem::path& path, SpecialTokens
 
 }  // namespace detail
 
-inline Tokenizer Tokenizer::from_vocab_merges(const std::filesystem::path& vocab_json,
-                                              const std::filesystem::path& merges_txt, SpecialTokens special) {
+INKLING_FUNCTION Tokenizer Tokenizer::from_vocab_merges(const std::filesystem::path& vocab_json,
+                                                        const std::filesystem::path& merges_txt,
+                                                        SpecialTokens special) {
   BpeVocabulary vocabulary;
   vocabulary.tokens = detail::read_vocab_json(vocab_json);
   const MappedFile file(merges_txt);
@@ -194,8 +204,8 @@ inline Tokenizer Tokenizer::from_vocab_merges(const std::filesystem::path& vocab
 
 // The file holds more merges than CLIP uses: 49408 tokens are 512 of single bytes, the merges of lines 2 to 48895 and
 // the two special tokens.
-inline Tokenizer Tokenizer::from_bpe_file(const std::filesystem::path& bpe_txt_gz, Index vocab_size,
-                                          SpecialTokens special) {
+INKLING_FUNCTION Tokenizer Tokenizer::from_bpe_file(const std::filesystem::path& bpe_txt_gz, Index vocab_size,
+                                                    SpecialTokens special) {
   const std::string where = bpe_txt_gz.string();
   if (vocab_size < 514 || vocab_size > (Index{1} << 24))
     throw ConfigError(where, "a vocabulary of 514 (bytes and special tokens) to 2^24 tokens",
@@ -210,7 +220,7 @@ inline Tokenizer Tokenizer::from_bpe_file(const std::filesystem::path& bpe_txt_g
   return Tokenizer(clip_vocabulary(std::move(merges), special.start, special.end), special, where);
 }
 
-inline Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder) {
+INKLING_FUNCTION Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder) {
   for (const char* name : {"vocab.json", "merges.txt"}) {
     std::error_code ignored;
     if (!std::filesystem::exists(folder / name, ignored))
@@ -224,9 +234,8 @@ inline Tokenizer Tokenizer::from_folder(const std::filesystem::path& folder) {
   return from_vocab_merges(folder / "vocab.json", folder / "merges.txt", std::move(special));
 }
 
-// Writes the folder that from_folder reads, and diffusers too.
-inline void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder,
-                           Index context_length = clip_context_length) {
+INKLING_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder,
+                                     Index context_length) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw FormatError(folder.string(), "a folder that can be made", error.message());
@@ -251,5 +260,7 @@ inline void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::pa
     throw FormatError(folder.string(), "tokens in UTF-8", e.what());
   }
 }
+
+#endif
 
 }  // namespace inkling
