@@ -1,6 +1,7 @@
-# inkling::compiled: the kernels in float and double and the operations on float in a library, compiled once and optimised
-# whatever the build type. A program that links it does not compile them again; it includes inkling's headers as ever.
-# kernels/instantiations.hpp and autograd/instantiations.hpp in include/inkling list what lies in it.
+# inkling::compiled: the kernels in float and double, the operations on float, and loading and painting, in a library,
+# compiled once and optimised whatever the build type. A program that links it does not compile them again; it includes
+# inkling's headers as ever. kernels/instantiations.hpp, autograd/instantiations.hpp and core/compiled.hpp in
+# include/inkling tell what lies in it.
 #
 # Both sides must be compiled for the same instructions (-march) and with or without OpenMP alike, as the layout of
 # vector types and the loops depend on it. The library has the flags of the project that asks for it; what only some

@@ -22,8 +22,8 @@ if(INKLING_COMPILED AND NOT INKLING_CHECK_INDICES AND NOT INKLING_SANITIZE)
   set(INKLING_OWN_COMPILED ON)
 endif()
 
-# inkling_programs(PREFIX prefix OUT folder [LIBRARIES ...]): every NAME.cpp in this folder becomes folder/NAME; further files of a
-# program lie in the folder NAME/. The names of the targets made are left in `inkling_targets`.
+# inkling_programs(PREFIX prefix OUT folder [LIBRARIES ...]): every NAME.cpp in this folder becomes folder/NAME; further
+# files of a program lie in the folder NAME/. The names of the targets made are left in `inkling_targets`.
 # What is compiled here stands around the kernels, whose library has -O3: -O2 takes a quarter less time and is as fast.
 function(inkling_programs)
   cmake_parse_arguments(arg "" "OUT;PREFIX" "LIBRARIES" ${ARGN})

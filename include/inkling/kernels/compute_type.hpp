@@ -1,7 +1,7 @@
-// In which numbers convolutions, linear layers and attention (forwards) multiply: float, or pairs of bfloat16 whose products are summed in
-// float. Whatever goes in and comes out is float either way, so weights, gradients and optimisers stay as they are
-// ("mixed precision": Micikevicius et al. 2018; with bfloat16, which has float's range and needs no scaling of the
-// loss: Kalamkar et al. 2019).
+// In which numbers convolutions, linear layers and attention (forwards) multiply: float, or pairs of bfloat16 whose
+// products are summed in float. Whatever goes in and comes out is float either way, so weights, gradients and optimisers
+// stay as they are ("mixed precision": Micikevicius et al. 2018; with bfloat16, which has float's range and needs no
+// scaling of the loss: Kalamkar et al. 2019).
 #pragma once
 #include <string>
 #include <string_view>

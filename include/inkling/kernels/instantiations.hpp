@@ -6,8 +6,9 @@
 // what it calls.
 //
 // Of the kernels for any number of dimensions those are listed that several programs would compile. Every kernel's
-// signature stands here once and is demanded of kernels::reference and kernels::fast alike, so this file does not compile
-// where the two differ, or where one has changed; what packed weights need stands at the end and is in fast alone. tests/compiled_kernels.sh finds a kernel that is not listed.
+// signature stands here once and is demanded of kernels::reference and kernels::fast alike, so this file does not
+// compile where the two differ, or where one has changed; what packed weights need stands at the end and is in fast
+// alone. tests/compiled_kernels.sh finds a kernel that is not listed.
 #pragma once
 #include "inkling/kernels/kernels.hpp"
 
@@ -167,8 +168,8 @@
 #ifdef INKLING_COMPILED_KERNELS
 namespace inkling::kernels {
 
-// Library and program must be compiled for the same vectors (-march), and both with OpenMP or both without. So a program
-// asks the library for a function whose name tells what the program has: where they differ, linking fails and says so.
+// Library and program must be compiled for the same vectors (-march), and both with OpenMP or both without. So a
+// program asks the library for a function whose name tells what it has: where they differ, linking fails and says so.
 template <Index vector_bytes, bool bfloat16_products, bool openmp>
 int library_compiled_with_the_same_march_and_openmp();
 #ifdef INKLING_BF16_DOT

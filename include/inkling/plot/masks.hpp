@@ -1,4 +1,4 @@
-// Masks as pictures: where two of them agree and where not; plain maps of numbers to stand in a grid; parts of pictures.
+// Masks as pictures: where two of them agree and where not; plain maps of numbers for a grid; parts of pictures.
 #pragma once
 #include <optional>
 #include <vector>

@@ -43,9 +43,9 @@ struct TrainOptions {
   double max_norm = 1.0;     // gradients longer than this are shortened to it
   double ema_decay = 0.999;  // of the moving average of the weights, which is what one keeps (Ho et al. 2020, app. B)
   double checkpoint_seconds = 60;
-  // bf16: convolutions, linear layers and attention (forwards) of loss and gradient multiply bfloat16 where that is faster (on processors
-  // that can: docs/performance.md). Weights, gradients, moments, average and checkpoints stay float, so a run may
-  // change from one to the other when taken up.
+  // bf16: convolutions, linear layers and attention (forwards) of loss and gradient multiply bfloat16 where that is
+  // faster (on processors that can: docs/performance.md). Weights, gradients, moments, average and checkpoints stay
+  // float, so a run may change from one to the other when taken up.
   ComputeType compute = ComputeType::f32;
 };
 
