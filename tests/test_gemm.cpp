@@ -129,20 +129,26 @@ TEST_CASE_TEMPLATE("gemm: the same bytes with any number of threads", T, float, 
 }
 
 TEST_CASE("gemm: the cut into tasks gives every thread the same share") {
-  for (Index threads : {1, 2, 3, 4, 8, 16})
-    for (const auto& [m, n] : {Shape<2>{8, 86}, Shape<2>{512, 7}, Shape<2>{1, 1000}, Shape<2>{40, 2}, Shape<2>{1, 1}}) {
-      const GemmGrid grid = gemm_grid(m, 8, n, 48, 7, threads);
-      CAPTURE(threads);
-      CAPTURE(m);
-      CAPTURE(n);
-      CHECK(grid.rows <= m);
-      CHECK(grid.columns <= n);
-      CHECK((n + grid.columns - 1) / grid.columns <= 7);  // a task's part of B fits the cache
-      // Never more than twice as long as with tiles dealt out one by one.
-      const Index rounds = (grid.rows * grid.columns + threads - 1) / threads;
-      const Index longest = rounds * ((m + grid.rows - 1) / grid.rows) * ((n + grid.columns - 1) / grid.columns);
-      CHECK(longest <= 2 * ((m * n + threads - 1) / threads));
-    }
+  for (bool stored : {false, true})
+    for (Index threads : {1, 2, 3, 4, 8, 16})
+      for (const auto& [m, n] : {Shape<2>{8, 86}, Shape<2>{512, 7}, Shape<2>{1, 1000}, Shape<2>{40, 2}, Shape<2>{1, 1}}) {
+        const GemmGrid grid = gemm_grid(m, 8, n, 48, n * 48 - 40, threads, stored);
+        CAPTURE(stored);
+        CAPTURE(threads);
+        CAPTURE(m);
+        CAPTURE(n);
+        CHECK(grid.rows <= m);
+        CHECK(grid.columns <= n);
+        if (threads == 1) CHECK(grid.rows * grid.columns == 1);
+        // Never more than twice as long as with tiles dealt out one by one.
+        const Index rounds = (grid.rows * grid.columns + threads - 1) / threads;
+        const Index longest = rounds * ((m + grid.rows - 1) / grid.rows) * ((n + grid.columns - 1) / grid.columns);
+        CHECK(longest <= 2 * ((m * n + threads - 1) / threads));
+      }
+  // 14 panels of columns, of which the last holds 16, cannot be shared by two threads; 256 panels of rows can.
+  const GemmGrid grid = gemm_grid(256, 8, 14, 48, 640, 2, false);
+  CHECK(grid.rows == 2);
+  CHECK(grid.columns == 1);
 }
 
 TEST_CASE_TEMPLATE("gemm: epilogues see every element once, after the last block of k", T, float, double) {

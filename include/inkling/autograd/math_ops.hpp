@@ -140,9 +140,10 @@ Variable<T, 2> matmul(const Variable<T, 2>& a, const Variable<T, 2>& b, bool tra
 
 template <class T, std::size_t N, std::size_t M>
 Variable<T, M> reshape(Variable<T, N> x, const Shape<M>& shape) {
+  // Taken before the function below holds x as well: arguments are evaluated in any order.
+  Tensor<T, M> y = x.disposable() ? x.take_value().reshaped(shape) : x.value().reshaped(shape);
   return record(
-      x.disposable() ? x.take_value().reshaped(shape) : x.value().reshaped(shape),
-      [x](Gradient<T, M> dy) { x.accumulate(std::move(dy).take().reshaped(x.shape())); }, x);
+      std::move(y), [x](Gradient<T, M> dy) { x.accumulate(std::move(dy).take().reshaped(x.shape())); }, x);
 }
 // y(i_order[0], i_order[1], ...) takes dimension order[d] of x as its dimension d
 template <class T, std::size_t N>

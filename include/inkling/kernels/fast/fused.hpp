@@ -36,7 +36,7 @@ RowFunction<T> row_function(Activation kind) {
 struct GatedOut {
   static constexpr Index together = 2;
   static constexpr Index C = Tile<float>::columns;
-  float* c;           // partial sums [M, row_stride] where K comes in several blocks
+  float* c;           // partial sums [M, row_stride] where K comes in several blocks, or nullptr
   Index row_stride;
   float* y;           // [M, D]
   Index D;
@@ -45,7 +45,11 @@ struct GatedOut {
   void columns(Index, Index, Index*) const {}
   Index first(Index n) const { return n / (2 * C) * C; }  // value n, or the gate that belongs to it
   Index columns_at(Index n) const { return std::min(C, D - first(n)); }
-  Ahead ahead(Index m, Index n) const { return {y + m * D + first(n), D * 4, C * 4 / 64}; }
+  // The partial sums, which may lie in memory; where there are none, the place of the result.
+  Ahead ahead(Index m, Index n) const {
+    constexpr Index lines = C * 4 / 64;
+    return c ? Ahead{c + m * row_stride + n, row_stride * 4, lines} : Ahead{y + m * D + first(n), D * 4, lines};
+  }
 
   void write(float* tile, Index rows, Index count, Index m, Index n, bool add, bool last) const {
     const bool gate = n / C % 2 != 0;
@@ -79,9 +83,10 @@ void packed_geglu(Index M, const float* x, const PackedWeight& w, const float* b
   using T = Unit<type, WeightUse::gated>;
   const RightWeight<type> right(w);
   const Index N = right.layout.panels() * GatedOut::C;
-  Tensor<float, 1> partial(Shape<1>{right.blocks.count > 1 ? M * N : 0}, uninitialized);
+  const bool several = right.blocks.count > 1;
+  Tensor<float, 1> partial(Shape<1>{several ? M * N : 0}, uninitialized);
   gemm<T>(M, N, w.depth(), left_activations<type>(x, w.depth()), right,
-          GatedOut{partial.data(), N, y, w.out() / 2, bias});
+          GatedOut{several ? partial.data() : nullptr, N, y, w.out() / 2, bias});
 }
 
 // --- Linear layers --------------------------------------------------------------------------------------------------

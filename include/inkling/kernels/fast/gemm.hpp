@@ -4,7 +4,8 @@
 //
 // The loops, from the outside in, and which cache each piece lives in:
 //   tasks        a range of rows and of column panels of C each; threads take them one after another
-//   k blocks     B[depth, columns of the task] is packed: second-level cache, half a megabyte
+//   blocks of B  B[depth, columns] is packed: second-level cache, half a megabyte; the next one is on its way meanwhile
+//                (right_blocks.hpp)
 //   row panels   A[8, depth] is packed: first-level cache
 //   tiles        8 x 48 of C in registers (microkernel.hpp)
 // Weights that never change lie packed already (stored_operands.hpp) and are multiplied where they lie.
@@ -23,7 +24,7 @@
 // The machine was busy with other work: differences below 5 mean nothing.
 // bench/bench_kernels.cpp measures these and the shapes of real networks.
 #pragma once
-#include "inkling/kernels/fast/pack.hpp"  // first
+#include "inkling/kernels/fast/right_blocks.hpp"  // first
 
 #include <numeric>
 
@@ -90,43 +91,39 @@ struct GemmGrid {
   Index rows, columns;
 };
 
-// The cheapest cut for so many threads. A task packs its part of B and of A, which costs as much as about 6 and 3
-// multiply-adds for each number packed.
-inline GemmGrid gemm_grid(Index row_panels, Index rows, Index column_panels, Index columns, Index most_panels,
-                          Index threads) {
-  GemmGrid best{1, (column_panels + most_panels - 1) / most_panels};
-  if (threads <= 1) return best;
-  const Index least = best.columns;
+// The groups of columns of a task, in `count` blocks.
+struct ColumnCuts {
+  Index first, groups, count;
+  Index begin(Index block) const { return first + groups * block / count; }
+};
+
+// The cheapest cut for so many threads. A task packs its part of B, which costs as much as about 6 multiply-adds for
+// each number. Panels of columns are few and the last may be nearly empty, so threads with different columns may end at
+// different times; rows can be cut in equal parts. Where nothing of B has to be packed, more and smaller tasks cost
+// little, and even out what disturbs one thread and not the other.
+inline GemmGrid gemm_grid(Index row_panels, Index rows, Index column_panels, Index columns, Index N, Index threads,
+                          bool stored) {
+  GemmGrid best{1, 1};
   double best_cost = 0;
-  for (Index r = 1; r <= std::min(threads, row_panels); ++r) {
-    const Index unit = threads / std::gcd(r, threads);  // r * c a multiple of the threads: all stay busy to the end
-    for (Index c : {least, (least + unit - 1) / unit * unit}) {
-      if (c > column_panels) continue;
-      const double m = static_cast<double>((row_panels + r - 1) / r * rows);
-      const double n = static_cast<double>(column_panels * columns) / static_cast<double>(c);
-      const double cost = static_cast<double>((r * c + threads - 1) / threads) * (m * n + 6 * n + 3 * m);
+  for (Index r = 1; r <= std::min(threads, row_panels); ++r)
+    for (Index c = 1; c <= std::min(threads, column_panels); ++c) {
+      const Index turns = (r * c + threads - 1) / threads;  // tasks of the thread that has most
+      const Index n = c == 1 ? N : (column_panels + c - 1) / c * columns;
+      const double cost = static_cast<double>(turns * n * ((row_panels + r - 1) / r * rows + 6));
       if (best_cost == 0 || cost < best_cost) best_cost = cost, best = {r, c};
     }
-  }
+  constexpr Index enough = 8, least_panels = 16;
+  if (stored && threads > 1)
+    while (best.rows * best.columns < enough * threads && row_panels / best.rows >= 2 * least_panels) best.rows *= 2;
   return best;
 }
 
-// Where a panel lies: in the scratch that it was packed into, or, with packed(), where the operand keeps it. Such an
-// operand has its own blocks of k.
+// Where a panel of A lies: in the scratch that it was packed into, or, with packed(), where the operand keeps it. Such
+// an operand has its own blocks of k.
 template <class T, class Left>
 INKLING_INLINE const T* left_panel(const Left& a, Index m, Index rows, Index k, Index depth, T* scratch) {
   if constexpr (requires { a.packed(m, k, depth); }) return a.packed(m, k, depth);
   else return a.pack(m, rows, k, depth, scratch), scratch;
-}
-template <class T, class Right>
-const T* right_panels(const Right& b, Index k, Index depth, Index n, Index columns, Index units) {
-  if constexpr (requires { b.packed(n, k, depth); }) {
-    return b.packed(n, k, depth);
-  } else {
-    T* scratch = workspace<T, 0>(units + 2 * width<Sum<T>>);
-    b.pack(k, depth, n, columns, scratch);
-    return scratch;
-  }
 }
 
 // A tile's share of the panel of A that comes next.
@@ -198,7 +195,7 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
   if (M == 0 || N == 0) return;
   if (accumulate) start = out.c;
   constexpr Index R = Tile<T>::rows, C = Tile<T>::columns;
-  constexpr Index block_bytes = 512 * 1024, most_columns = 8192;
+  constexpr Index most_columns = 8192;
   const KBlocks blocks = [&] {
     if constexpr (requires { a.blocks; }) return a.blocks;
     else if constexpr (requires { b.blocks; }) return b.blocks;
@@ -207,57 +204,74 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
   constexpr Index together = panels_together<Out>(), G = together * C;
   const Index row_panels = (M + R - 1) / R, column_groups = (N + G - 1) / G;
   const Index panel_bytes = std::max<Index>(1, Tile<T>::right_units(blocks.step)) * static_cast<Index>(sizeof(T));
-  const Index most_groups =
-      std::clamp<Index>(block_bytes / (panel_bytes * together), 1, std::max<Index>(1, most_columns / G));
+  const Index most_groups = std::clamp<Index>(RightBlocks<T, Right>::block_bytes(b) / (panel_bytes * together), 1,
+                                              std::max<Index>(1, most_columns / G));
 
   // A thread is woken for 10^6 multiply-adds (about 10 microseconds), not for less.
   const double work = static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
   const Index threads = static_cast<Index>(std::clamp(work / 1e6, 1.0, static_cast<double>(num_threads())));
-  const GemmGrid grid = gemm_grid(row_panels, R, column_groups, G, most_groups, threads);
+  const GemmGrid grid = gemm_grid(row_panels, R, column_groups, G, N, threads, RightBlocks<T, Right>::stored);
 
+  const Index tasks = grid.rows * grid.columns;
+  const auto columns_of = [&](Index tc) {
+    const Index first = column_groups * tc / grid.columns, count = column_groups * (tc + 1) / grid.columns - first;
+    return ColumnCuts{first, count, (count + most_groups - 1) / most_groups};
+  };
   const auto task = [&](Index t) {
     const Index tr = t % grid.rows, tc = t / grid.rows;
     const Index m_begin = row_panels * tr / grid.rows * R, m_end = std::min(M, row_panels * (tr + 1) / grid.rows * R);
-    const Index n_begin = column_groups * tc / grid.columns * G;
-    const Index n_count = std::min(N, column_groups * (tc + 1) / grid.columns * G) - n_begin;
-    const Index panels = (n_count + C - 1) / C;
+    const ColumnCuts cuts = columns_of(tc);
+    const auto block_at = [&](const ColumnCuts& task_columns, Index s) {  // k runs first
+      const Index k = s % blocks.count * blocks.step, n = task_columns.begin(s / blocks.count) * G;
+      return RightBlock{k, std::min(blocks.step, K - k), n,
+                        std::min(N, task_columns.begin(s / blocks.count + 1) * G) - n};
+    };
+    const Index most = std::min(most_groups, cuts.groups);
+    RightBlocks<T, Right> feed(b, most * together * Tile<T>::right_units(blocks.step));
     T* a_scratch = workspace<T, 1>(Tile<T>::left_units);
-    Index* offsets = workspace<Index, 0>(n_count);
-    out.columns(n_begin, n_count, offsets);
+    Index* offsets = workspace<Index, 0>(most * G);
     alignas(64) Sum<T> tile[static_cast<std::size_t>(R * C)];
-    for (Index block = 0; block < blocks.count; ++block) {
-      const Index k = block * blocks.step, depth = std::min(blocks.step, K - k);
-      const Index panel_units = Tile<T>::right_units(depth);
-      const Sum<T>* before = block > 0 ? out.c : start;
-      const bool last = block == blocks.count - 1;
-      const T* b_panel = right_panels<T>(b, k, depth, n_begin, n_count, panels * panel_units);
+    const Index steps = cuts.count * blocks.count;
+    for (Index s = 0; s < steps; ++s) {
+      const auto [k, depth, n_begin, n_count] = block_at(cuts, s);
+      // After a task a thread takes most probably the one that comes so many later.
+      const bool goes_on = s + 1 < steps, known = goes_on || (feed.stored && t + threads < tasks);
+      const RightBlock next = goes_on ? block_at(cuts, s + 1)
+                              : known ? block_at(columns_of((t + threads) / grid.rows), 0)
+                                      : RightBlock{};
+      if (k == 0) out.columns(n_begin, n_count, offsets);
+      const Index panels = (n_count + C - 1) / C, panel_units = Tile<T>::right_units(depth);
+      const Sum<T>* before = k > 0 ? out.c : start;
+      const bool last = k + blocks.step >= K;
+      const T* b_panel = feed.panels({k, depth, n_begin, n_count}, known ? &next : nullptr,
+                                     (m_end - m_begin + R - 1) / R * panels);
       for (Index m = m_begin; m < m_end; m += R) {
         const Index rows = std::min(R, m_end - m);
         const T* a_panel = left_panel<T>(a, m, rows, k, depth, a_scratch);
         for (Index n = 0; n < n_count; n += C) {
           const T* b_tile = b_panel + n / C * panel_units;
+          const Ahead a_ahead = ahead_of(a, m + R, k, depth, n / C, panels), b_ahead = feed.before_tile();
           if constexpr (together > 1) {
             const Index columns = out.columns_at(n_begin + n);
             multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile,
-                                          {out.ahead(m, n_begin + n), ahead_of(a, m + R, k, depth, n / C, panels)});
+                                          {out.ahead(m, n_begin + n), a_ahead, b_ahead});
             out.write(tile, rows, columns, m, n_begin + n, before != nullptr, last);
           } else {
             const Index columns = std::min(C, n_count - n);
             constexpr Index bytes = sizeof(Sum<T>);
             const Ahead tile_of_c{out.c + m * out.row_stride + offsets[n], out.row_stride * bytes, C * bytes / 64};
-            multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile,
-                                          {tile_of_c, ahead_of(a, m + R, k, depth, n / C, panels)});
+            multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile, {tile_of_c, a_ahead, b_ahead});
             write_tile<Sum<T>>(tile, rows, columns, m, n_begin + n, out, offsets + n, before, last, epilogue);
             if constexpr (requires { epilogue.function; })
               if (last && epilogue.function)
                 for (Index i = 0; i < rows; ++i)
                   apply_to_row(out.c + (m + i) * out.row_stride, offsets + n, columns, epilogue.function);
           }
+          feed.after_tile();
         }
       }
     }
   };
-  const Index tasks = grid.rows * grid.columns;
   if (threads > 1)
     parallel_for_dynamic(tasks, task);
   else

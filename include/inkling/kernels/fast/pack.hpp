@@ -9,7 +9,8 @@
 //                                            with zeros. It may write one vector past the end.
 // Whatever can do this can be multiplied: a transposed matrix, or patches of images that are never stored. An operand
 // that keeps its panels has `packed` in place of `pack`, which says where they lie, and `blocks`, its blocks of k. A
-// left operand may have `ahead`: which memory it will read for the next panel.
+// left operand may have `ahead`: which memory it will read for the next panel. A right operand may have `in_pieces`:
+// that it is worth while to pack it by few rows and single panels, and `ahead`, which memory such a piece reads.
 #pragma once
 #include "inkling/kernels/fast/microkernel.hpp"  // first
 

@@ -29,6 +29,18 @@ struct Patches {
   bool plain() const {
     return KH == 1 && KW == 1 && stride == 1 && top == 0 && left == 0 && OH == H && OW == W;
   }
+  // Where rows k.. of P have columns n..n+count-1 side by side, `pixels` apart: in the image itself. nullptr: nowhere.
+  const T* in_image(Index k, Index n, Index count) const {
+    const Index pixels = H * W;
+    if (!plain() || n % pixels + count > pixels) return nullptr;
+    return x + n / pixels * image_stride + k * pixels + n % pixels;
+  }
+  // Rows k.. and a panel of columns n.. of P, if P is the image.
+  Ahead ahead(Index k, Index n) const {
+    const Index pixels = H * W;
+    return {x + n / pixels * image_stride + k * pixels + n % pixels, pixels * static_cast<Index>(sizeof(T)),
+            Tile<T>::columns * static_cast<Index>(sizeof(T)) / 64};
+  }
 };
 
 // While rows of P are copied, those that come so many rows later are asked for: where P is the image itself they lie
@@ -190,8 +202,16 @@ void copy_rows(const T* const* starts, Index rows, const std::vector<Piece>& pie
 template <class T>
 struct RightPatches {
   const Patches<T>& g;
+  bool in_pieces() const { return g.plain(); }
+  Ahead ahead(Index k, Index n) const { return g.ahead(k, n); }
   void pack(Index k, Index depth, Index n, Index columns, T* out) const {
     if (depth == 0) return;
+    constexpr Index C = Tile<T>::columns;
+    if (columns == C)
+      if (const T* from = g.in_image(k, n, C)) {
+        for (Index e = 0; e < depth; ++e) copy_row(from + e * g.H * g.W, C, out + e * C);
+        return;
+      }
     const PatchWindow<T> window(g, k, depth, n, columns);
     auto& pieces = PatchWindow<T>::lists().pieces;
     auto& starts = PatchWindow<T>::lists().starts;

@@ -122,9 +122,18 @@ struct LeftPairs {
 // Patches: rows k and k + 1 interleaved
 struct RightPairs {
   const Patches<float>& g;
+  bool in_pieces() const { return g.plain(); }
+  Ahead ahead(Index k, Index n) const { return g.ahead(k, n); }
   void pack(Index k, Index depth, Index n, Index columns, Bf16Pair* out) const {
     if (depth == 0) return;
-    constexpr Index W = width<float>;
+    constexpr Index W = width<float>, C = Tile<Bf16Pair>::columns;
+    if (columns == C && depth % 2 == 0)
+      if (const float* from = g.in_image(k, n, C)) {
+        const Index step = g.H * g.W;
+        for (Index e = 0; e < depth; e += 2, from += 2 * step, out += C)
+          for (Index j = 0; j < C; j += W) store_pairs(load(from + j), load(from + step + j), out + j);
+        return;
+      }
     const PatchWindow<float> window(g, k, depth, n, columns);
     auto& pieces = PatchWindow<float>::lists().pieces;
     auto& starts = PatchWindow<float>::lists().starts;
@@ -187,6 +196,8 @@ struct LeftQuads {
 struct RightQuads {
   using T = Int8Quad<true>;
   const Patches<float>& g;
+  bool in_pieces() const { return g.plain(); }
+  Ahead ahead(Index k, Index n) const { return g.ahead(k, n); }
   void pack(Index k, Index depth, Index n, Index columns, T* out) const {
     if (depth == 0) return;
     constexpr Index C = Tile<T>::columns;

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <numeric>
 
 namespace inkling::kernels {
 
@@ -135,6 +136,10 @@ struct StoredPanel<WeightType::q8> {
   }
 };
 
+// Winograd's convolution takes the 3 x 3 filters of 16 channels at a time (winograd_filters.hpp). Where no block of k ends
+// inside of them it can read them in place.
+inline constexpr Index winograd_piece = 16 * 9;
+
 // The layout of a whole weight: blocks of k, in each all panels of `lanes` lanes one after another.
 template <WeightType type>
 struct StoredLayout {
@@ -147,7 +152,9 @@ struct StoredLayout {
       : out(out_), depth(depth_),
         lanes(use == WeightUse::convolution ? Tile<float>::rows : Tile<float>::columns),
         blocks(k_blocks(depth_, Tile<float>::depth * Arithmetic<Unit<type, WeightUse::linear>>::numbers,
-                        Panel::granule)),
+                        use == WeightUse::convolution && depth_ % winograd_piece == 0
+                            ? std::lcm(Panel::granule, winograd_piece)
+                            : Panel::granule)),
         gated(use == WeightUse::gated) {}
   Index panels() const { return gated ? 2 * ((out / 2 + lanes - 1) / lanes) : (out + lanes - 1) / lanes; }
   // The rows of the weight that panel p holds: from first_row(p) on, so many.
