@@ -262,6 +262,11 @@ TEST_CASE("weights: convolutions agree with the weights as stored") {
     check_conv({2, 33, 5, 5}, {20, 33, 1, 1}, plain, type);  // images whose end falls into a panel
     check_conv({1, 8, 6, 6}, {4, 4, 3, 3}, grouped, type);
   }
+  // The image itself is the matrix: blocks of columns and of k, each packed while the one before is multiplied.
+  for (WeightType type : all_types) {
+    check_conv({2, 1300, 20, 17}, {17, 1300, 1, 1}, plain, type);
+    check_conv({1, 30, 64, 64}, {9, 30, 1, 1}, plain, type);
+  }
   MESSAGE("largest share of the tolerance: " << largest_share);
 }
 
@@ -300,21 +305,22 @@ TEST_CASE("weights: the same bytes with any number of threads") {
   const auto w = random_tensor(Shape<2>{700, 500}, 13);
   const auto image = random_tensor(Shape<4>{2, 40, 24, 20}, 14);
   const auto kernel = random_tensor(Shape<4>{70, 40, 3, 3}, 15);
+  const auto channels = random_tensor(Shape<4>{2, 650, 24, 20}, 16);
+  const auto mixing = random_tensor(Shape<4>{70, 650, 1, 1}, 17);
   Conv2dOptions same;
   same.padding = Padding::all(1);
   for (WeightType type : all_types) {
     INFO(to_string(type));
-    std::vector<float> linear_bytes, conv_bytes;
+    std::vector<std::vector<float>> first;
     for (int threads : {1, 2, 3}) {
       const Threads t(threads);
       const auto y = fast::linear(x, packed(w, type), nullptr);  // packed with as many threads
       const auto z = convolve(image, packed(kernel, type), kernel.shape(), nullptr, same);
-      if (threads == 1) {
-        linear_bytes.assign(y.begin(), y.end());
-        conv_bytes.assign(z.begin(), z.end());
-      }
-      CHECK(std::equal(y.begin(), y.end(), linear_bytes.begin()));
-      CHECK(std::equal(z.begin(), z.end(), conv_bytes.begin()));
+      const auto mixed = convolve(channels, packed(mixing, type), mixing.shape(), nullptr, {});
+      const std::vector<std::vector<float>> bytes = {
+          {y.begin(), y.end()}, {z.begin(), z.end()}, {mixed.begin(), mixed.end()}};
+      if (threads == 1) first = bytes;
+      CHECK(bytes == first);
     }
   }
 }
