@@ -19,15 +19,18 @@
 //   4 blocks of queries share a block of keys copied side by side                       253        85          72 %
 //   8 blocks share it                                                                   242        89          75 %
 //   keys and values put side by side once per head instead                              223        96          82 %
-//   scores become weights in registers                                                  222        97          82 %
+//   scores become weights in registers                                                  217        99          84 %
+//   each weight stored as soon as it is there, no pointer waited for                    207       104          88 %
 //   products of bfloat16 (attention_bf16.hpp)                                           120       179          76 %
 //   exponentials of 13 bits for them                                                    116       185          79 %
 //   twice as many keys in a block of them, which are half as large                      115       187          80 %
-// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 84 and 77 %, 256^2 x 160 88 and 80 %, 4096 x 77 x 40 62 and
-// 50 % (a quarter of the time waits for queries), 4096^2 x 512 with one head 83 and 83 %.
-// What is left: the products alone would take 182 ms. A store of 64 bytes takes 1.5 multiply-adds' time away from them,
-// an exponential with its store 8 (rounding, subtraction and sum 1/4 each, the scaling by 2^n a whole one): 203 ms, 103
-// with bfloat16, if nothing ever waited for memory.
+//   each weight stored as soon as it is there, no pointer waited for                    112       191          81 %
+// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 87 and 79 %, 256^2 x 160 88 and 78 %, 4096 x 77 x 40 63 and
+// 48 % (a quarter of the time waits for queries), 4096^2 x 512 with one head 94 and 84 %.
+// What is left: the products alone would take 182 ms. With everything in the first-level cache a tile of 8 keys takes 960
+// steps of multiply-adds and 148 for its exponentials and stores (120 of them multiply-adds; rounding, subtraction, the
+// scaling by 2^n and the sum keep the adders busy for as long), a tile of 8 values 2304 and 42: 199 ms. The rest are
+// keys, values and queries on their way from the second-level cache.
 // Tried and dropped: a longer or shorter block of keys, an unrolled loop over k, asking for the next keys ahead; for
 // few keys all heads of the same queries in a row, with and without asking for the next head's ahead.
 #pragma once
@@ -82,8 +85,8 @@ void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, In
   const QueryBlock last = block(blocks - 1);
   const Index visible = head.visible_keys(last.begin + last.rows);
   for (Index j0 = 0; j0 < visible; j0 += most_keys) {
-    const Left<Unit> k{head.k + j0 * head.k_stride, head.k_stride, 1};
-    const Left<Unit> v{head.v + j0 / numbers * head.v_stride, 1, head.v_stride};
+    const LeftRows<Unit> k{head.k + j0 * head.k_stride, head.k_stride};
+    const LeftColumns<Unit> v{head.v + j0 / numbers * head.v_stride, head.v_stride};
     for (Index b = 0; b < blocks; ++b) {
       const QueryBlock i = block(b);
       const Index columns = std::min(most_keys, head.visible_keys(i.begin + i.rows) - j0), lanes = i.lanes;
@@ -91,7 +94,7 @@ void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, In
       const Unit* q = queries + b * units * most_lanes;
       RunningSoftmax<Unit> state = softmax(b);
       const auto scores = [&](Index rows) {
-        multiply_to<Unit>(rows, i.vectors, units, k, q, lanes, Stored<T>{s, lanes, false});
+        multiply(rows, i.vectors, units, k, q, lanes, s, rows, false);
         if (head.mask || head.causal) apply_masks(head, i, j0, rows, s, scratch);
       };
       with_vectors(i.vectors, [&]<Index V>(std::integral_constant<Index, V>) {
@@ -106,8 +109,7 @@ void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, In
         scores(columns);
         state.template new_maximum<V>(columns, s, p, j0 == 0, dv);
       });
-      multiply_to<Unit>(dv, i.vectors, (columns + numbers - 1) / numbers, v, p, lanes,
-                        Stored<T>{state.y, lanes, j0 > 0});
+      multiply(dv, i.vectors, (columns + numbers - 1) / numbers, v, p, lanes, state.y, dv, j0 > 0);
     }
   }
   for (Index b = 0; b < blocks; ++b) {
@@ -176,7 +178,7 @@ Tensor<T, 4> attention_probabilities(const Tensor<T, 3>& q, const Tensor<T, 3>& 
     RunningSoftmax<T> state{m, m + lanes, nullptr};
     const T factor = static_cast<T>(head.scale * log2_e);
     to_lanes(i, head.q + i.begin * head.q_stride, head.q_stride, z.width, factor, queries);
-    multiply<T>(z.keys, i.vectors, z.width, {head.k, head.k_stride, 1}, queries, i.lanes, s, i.lanes, false);
+    multiply(z.keys, i.vectors, z.width, LeftRows<T>{head.k, head.k_stride}, queries, i.lanes, s, z.keys, false);
     apply_masks(head, i, 0, z.keys, s, scratch);
     with_vectors(i.vectors, [&]<Index V>(std::integral_constant<Index, V>) {
       state.template new_maximum<V>(z.keys, s, s, true, 0);

@@ -3,11 +3,12 @@
 // algorithm 2). Five products instead of the forward's two.
 //
 // GFLOP/s and share of the peak, one thread, measured as in attention.hpp:
-//                                     5 GEMMs on blocks of 128 x 512   tiles with queries in lanes
-//   8 heads x 4096^2 x 40                               60   51 %                      84   71 %
-//   batch 32, 4 heads x 256^2 x 64                      81   69 %                      86   73 %
-//   batch 32, 8 heads x 256^2 x 16                      61   51 %                      79   67 %
-//   batch 128, 4 heads x 64^2 x 32                      54   46 %                      53   45 %
+//                                     5 GEMMs on blocks   tiles with queries in lanes   no pointer waited for
+//                                          of 128 x 512                                 (attention_tiles.hpp)
+//   8 heads x 4096^2 x 40                     60   51 %                  91   77 %              97   82 %
+//   batch 32, 4 heads x 256^2 x 64            81   69 %                  93   79 %              95   81 %
+//   batch 32, 8 heads x 256^2 x 16            61   51 %                  82   70 %              87   74 %
+//   batch 128, 4 heads x 64^2 x 32            54   46 %                  60   51 %              60   51 %
 #pragma once
 #include "inkling/kernels/fast/attention_tiles.hpp"  // first
 
@@ -56,17 +57,17 @@ struct HeadBackward {
         dy_y[r] = r < i.rows ? dot(e, dy_i + r * v_stride, y_i + r * v_stride) : T(0);
       }
       for (Index j0 = begin; j0 < visible; j0 += block) {
-        const Index columns = std::min(block, visible - j0), at = j0 - begin;
+        const Index here = std::min(block, end - j0), columns = std::min(here, visible - j0), at = j0 - begin;
         const T *k = head.k + j0 * head.k_stride, *v = head.v + j0 * head.v_stride;
-        multiply<T>(columns, i.vectors, d, {k, head.k_stride, 1}, q_lanes, lanes, p, lanes, false);
+        multiply(columns, i.vectors, d, LeftRows<T>{k, head.k_stride}, q_lanes, lanes, p, columns, false);
         if (head.mask || (head.causal && j0 + columns > i.begin + 1)) apply_masks(head, i, j0, columns, p, scratch);
-        multiply<T>(columns, i.vectors, e, {v, head.v_stride, 1}, dy_lanes, lanes, ds, lanes, false);
+        multiply(columns, i.vectors, e, LeftRows<T>{v, head.v_stride}, dy_lanes, lanes, ds, columns, false);
         with_vectors(i.vectors, [&]<Index V>(std::integral_constant<Index, V>) {
           weights(columns, p, ds, shift, dy_y, std::make_index_sequence<static_cast<std::size_t>(V)>{});
         });
-        multiply<T>(d, i.vectors, columns, {k, 1, head.k_stride}, ds, lanes, dq_lanes, lanes, j0 > begin);
-        multiply<T>(columns, e_vectors, i.rows, {p, lanes, 1}, dy_rows, e_wide, dv_sum + at * e_wide, e_wide, true);
-        multiply<T>(columns, d_vectors, i.rows, {ds, lanes, 1}, q_rows, d_wide, dk_sum + at * d_wide, d_wide, true);
+        multiply(d, i.vectors, columns, LeftColumns<T>{k, head.k_stride}, ds, lanes, dq_lanes, d, j0 > begin);
+        multiply(columns, e_vectors, i.rows, LeftRows<T>{p, lanes}, dy_rows, e_wide, dv_sum + at * e_wide, here, true);
+        multiply(columns, d_vectors, i.rows, LeftRows<T>{ds, lanes}, q_rows, d_wide, dk_sum + at * d_wide, here, true);
       }
       T* dq_i = dq + i.begin * dq_stride;
       if (visible <= begin) {
@@ -77,9 +78,10 @@ struct HeadBackward {
       transpose(dq_lanes, lanes, d, i.rows, dq_i, dq_stride);
     }
     scale_all(count * d_wide, dk_sum);
-    for (Index j = 0; j < count; ++j) {
-      copy_row(dk_sum + j * d_wide, d, dk + (begin + j) * k_stride);
-      copy_row(dv_sum + j * e_wide, e, dv + (begin + j) * v_stride);
+    for (Index j0 = begin; j0 < end; j0 += block) {
+      const Index here = std::min(block, end - j0), at = j0 - begin;
+      copy_groups(here, dk_sum + at * d_wide, d_vectors, d, dk + j0 * k_stride, k_stride);
+      copy_groups(here, dv_sum + at * e_wide, e_vectors, e, dv + j0 * v_stride, v_stride);
     }
   }
 
@@ -102,6 +104,13 @@ struct HeadBackward {
       copy_row(from, columns, to);
       std::fill(to + columns, to + wide, T(0));
     }
+  }
+  // What multiply() made, to rows of a tensor.
+  static void copy_groups(Index rows, const T* from, Index vectors, Index columns, T* to, Index stride) {
+    for_groups(vectors, [&](Index first, Index group) {
+      const Index at = first * width<T>, wide = group * width<T>;
+      for (Index r = 0; r < rows; ++r, from += wide) copy_row(from, std::min(wide, columns - at), to + r * stride + at);
+    });
   }
   static T dot(Index n, const T* x, const T* y) {
     Vec<T> sum(T(0));

@@ -4,50 +4,49 @@
 
 namespace inkling::kernels::fast::attention_detail {
 
-// A row of weights, or two rows as one row of pairs: p[r][vector] for V vectors.
-template <class Unit, std::size_t V, std::size_t... I>
-INKLING_INLINE void store_weights(const Vec<Sum<Unit>>* p, Unit* out, Index step, std::index_sequence<I...>) {
-  constexpr Index W = width<Sum<Unit>>;
-  constexpr std::size_t numbers = static_cast<std::size_t>(Arithmetic<Unit>::numbers);
-  const auto at = [=](std::size_t i) { return out + static_cast<Index>(i / V) * step + static_cast<Index>(i % V) * W; };
-  if constexpr (numbers == 1)
-    (put(p[I], at(I)), ...);
-  else
-    (put(p[2 * (I / V) * V + I % V], p[(2 * (I / V) + 1) * V + I % V], at(I)), ...);
-}
 // Tiles of scores s become weights p = 2^s, and their sums over the keys are added to l. Sums of products begin with
-// -m where a key is visible and with -infinity where it is not.
-template <class Unit>
+// -m where a key is visible and with -infinity where it is not: all rows alike, or each with its own.
+template <class Unit, Index Vectors, bool EachRow>
 struct Weights {
   using T = Sum<Unit>;
+  static constexpr Index granule = Arithmetic<Unit>::numbers, W = width<T>, step = Vectors * W;
+
   const T* begin;
-  Index begin_step;
   Unit* out;
-  Index step;
   T* l;
 
-  static constexpr Index granule = Arithmetic<Unit>::numbers;
-  INKLING_INLINE Vec<T> start(Index row, Index v) const { return load(begin + row * begin_step + v * width<T>); }
-  template <std::size_t V, std::size_t... I>
+  INKLING_INLINE Vec<T> start(Index row, Index v) const { return load(begin + (EachRow ? row * step : 0) + v * W); }
+  template <std::size_t... I>
   INKLING_INLINE void finish(const Vec<T>* sum, std::index_sequence<I...>) const {
-    finish<V>(sum, std::index_sequence<I...>{}, std::make_index_sequence<V>{},
-              std::make_index_sequence<sizeof...(I) / static_cast<std::size_t>(granule)>{});
+    finish(sum, std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
+           std::make_index_sequence<sizeof...(I) / static_cast<std::size_t>(granule)>{});
   }
   void next(Index rows) {
-    begin += rows * begin_step;
+    if (EachRow) begin += rows * step;
     out += rows / granule * step;
   }
-  Weights columns(Index c) const { return {begin + c, begin_step, out + c, step, l + c}; }
 
  private:
-  template <std::size_t V, std::size_t... I, std::size_t... v, class Stores>
-  INKLING_INLINE void finish(const Vec<T>* sum, std::index_sequence<I...>, std::index_sequence<v...>,
-                             Stores all) const {
-    const Vec<T> p[] = {weight<Unit>(sum[I])...};
-    Vec<T> total[] = {load(l + static_cast<Index>(v) * width<T>)...};
-    ((total[I % V] = total[I % V] + p[I]), ...);
-    (store(l + static_cast<Index>(v) * width<T>, total[v]), ...);
-    store_weights<Unit, V>(p, out, step, all);
+  // Each is stored as soon as it is there: stores all at once would hold up the next tile.
+  INKLING_INLINE void store_weights(const Vec<T>* sum, std::size_t i, Vec<T>* total) const {
+    constexpr auto V = static_cast<std::size_t>(Vectors);
+    Unit* at = out + static_cast<Index>(i) * W;
+    if constexpr (granule == 1) {
+      const Vec<T> p = weight<Unit>(sum[i]);
+      total[i % V] = total[i % V] + p;
+      put(p, at);
+    } else {
+      const std::size_t first = 2 * (i / V) * V + i % V;
+      const Vec<T> low = weight<Unit>(sum[first]), high = weight<Unit>(sum[first + V]);
+      total[i % V] = total[i % V] + low + high;
+      put(low, high, at);
+    }
+  }
+  template <std::size_t... v, std::size_t... Out>
+  INKLING_INLINE void finish(const Vec<T>* sum, std::index_sequence<v...>, std::index_sequence<Out...>) const {
+    Vec<T> total[] = {load(l + static_cast<Index>(v) * W)...};
+    (store_weights(sum, Out, total), ...);
+    (store(l + static_cast<Index>(v) * W, total[v]), ...);
   }
 };
 
@@ -61,7 +60,7 @@ struct RunningSoftmax {
   // Weights of the keys from..columns-1 of a block with the maximum of those before, l += their sum. A new maximum does
   // no harm as long as nothing overflows: false if a sum got too large, and then only p has changed.
   template <Index V, class Keys>
-  bool keep_maximum(const Keys& head, const QueryBlock& i, Index j0, Index from, Index columns, Left<Unit> k,
+  bool keep_maximum(const Keys& head, const QueryBlock& i, Index j0, Index from, Index columns, LeftRows<Unit> k,
                     const Unit* q, Index units, Unit* p, T* scratch) {
     constexpr Index numbers = Arithmetic<Unit>::numbers, W = width<T>;
     alignas(64) T first[V * W], sum[V * W];
@@ -70,7 +69,8 @@ struct RunningSoftmax {
       store(sum + v * W, Vec<T>(T(0)));
     }
     const Index padded = (columns + numbers - 1) / numbers * numbers;
-    Weights<Unit> weights{first, 0, p + from / numbers * i.lanes, i.lanes, sum};
+    Unit* out = p + from / numbers * i.lanes;
+    k.p += from * k.stride;
     if (padded > columns || (head.causal && j0 + columns > i.begin + 1)) {
       for (Index j = from; j < padded; ++j) {
         T* row = scratch + j * i.lanes;
@@ -78,11 +78,11 @@ struct RunningSoftmax {
         const Index hidden = j >= columns ? i.lanes : head.causal ? std::min(i.lanes, j0 + j - i.begin) : 0;
         if (hidden > 0) std::fill_n(row, hidden, -std::numeric_limits<T>::infinity());
       }
-      weights.begin = scratch + from * i.lanes;
-      weights.begin_step = i.lanes;
+      const Weights<Unit, V, true> weights{scratch + from * i.lanes, out, sum};
+      multiply_rows<V>(padded - from, units, k, q, i.lanes, weights);
+    } else {
+      multiply_rows<V>(padded - from, units, k, q, i.lanes, Weights<Unit, V, false>{first, out, sum});
     }
-    k.p += from * k.row;
-    multiply_rows<Unit, V>(padded - from, units, k, q, i.lanes, weights);
     bool fits = true;
     for (Index v = 0; v < V; ++v) fits = fits && below(load(sum + v * W), most);
     if (fits)

@@ -22,69 +22,90 @@ namespace inkling::kernels::fast::attention_detail {
 // 8 x 3 sums, 3 registers of `right` and 1 number of `left` fit into 32 registers; 4 x 3 into 16.
 inline constexpr Index most_rows = vector_registers == 32 ? 8 : 4, most_vectors = 3;
 
-// left[i, k] lies at p[i * row + k * step]. Units are what one multiply-add takes: numbers, or pairs of bfloat16 that
-// are neighbours along k (microkernel.hpp).
-template <class Unit>
+// left[i, k] lies at p[i * stride + k] (PanelOrder::rows) or at p[k * stride + i]. Units are what one multiply-add
+// takes: numbers, or pairs of bfloat16 that are neighbours along k (microkernel.hpp).
+template <class Unit, PanelOrder Order>
 struct Left {
   const Unit* p;
-  Index row, step;
+  Index stride;
+  static constexpr Index at(Index i, Index k, Index stride) {
+    return Order == PanelOrder::rows ? i * stride + k : k * stride + i;
+  }
 };
+template <class Unit>
+using LeftRows = Left<Unit, PanelOrder::rows>;
+template <class Unit>
+using LeftColumns = Left<Unit, PanelOrder::columns>;
 
-// What becomes of a tile's sums: they are stored, or added to what is there.
-template <class T>
+// What becomes of a tile's sums: they are stored, or added to what is there. A row is as wide as the tile, so that all
+// places of a tile are known when it is compiled.
+template <class T, Index Vectors>
 struct Stored {
   T* out;
-  Index step;
   bool add;
 
-  static constexpr Index granule = 1;  // tiles have a multiple of so many rows
+  static constexpr Index granule = 1, step = Vectors * width<T>;  // tiles have a multiple of so many rows
   INKLING_INLINE Vec<T> start(Index row, Index v) const {
     return add ? load(out + row * step + v * width<T>) : Vec<T>(T(0));
   }
-  template <std::size_t V, std::size_t... I>
+  template <std::size_t... I>
   INKLING_INLINE void finish(const Vec<T>* sum, std::index_sequence<I...>) const {
-    (store(out + static_cast<Index>(I / V) * step + static_cast<Index>(I % V) * width<T>, sum[I]), ...);
+    (store(out + static_cast<Index>(I) * width<T>, sum[I]), ...);
   }
   void next(Index rows) { out += rows * step; }
-  Stored columns(Index begin) const { return {out + begin, step, add}; }
 };
+
+// The same pointer or number, but the compiler does not know: so it multiplies where a product is needed, and does not
+// keep all products in registers, of which it has too few.
+template <class P>
+INKLING_INLINE P hide(P p) {
+#if defined(__GNUC__)
+  asm("" : "+r"(p));
+#endif
+  return p;
+}
 
 // One tile: its sums stay in registers while k runs. The fold over I names every one of them; in a loop over an array
 // g++ leaves them in memory.
-template <class Unit, class Target, std::size_t... V, std::size_t... I>
-INKLING_INLINE void multiply_tile(Index units, Left<Unit> left, const Unit* right, Index right_step,
-                                  const Target& target, std::index_sequence<V...>, std::index_sequence<I...> all) {
+//
+// A function of its own with single arguments: in larger ones g++ keeps pointers in vector registers, where they queue
+// behind the multiply-adds of the tile before; and while the next tile waits for its pointers, nothing is multiplied.
+template <class Left, class Unit, class Target, std::size_t... V, std::size_t... I>
+INKLING_NOINLINE void multiply_tile(Index units, const Unit* left, Index stride, const Unit* right, Index right_step,
+                                    const Target& reference, std::index_sequence<V...>, std::index_sequence<I...> all) {
   using A = Arithmetic<Unit>;
   using T = Sum<Unit>;
   constexpr std::size_t vectors = sizeof...(V);
+  const Target target = reference;  // which no store below can change
   Vec<T> sum[] = {target.start(static_cast<Index>(I / vectors), static_cast<Index>(I % vectors))...};
+  const Unit* fifth = hide(left + Left::at(4, 0, stride));
   for (Index k = 0; k < units; ++k) {
     const decltype(A::row(right)) r[] = {A::row(right + static_cast<Index>(V) * width<T>)...};
-    ((sum[I] = A::multiply_add(A::repeat(left.p + static_cast<Index>(I / vectors) * left.row), r[I % vectors], sum[I])),
-     ...);
-    left.p += left.step;
+    const auto at = [&](std::size_t i) {
+      return (i < 4 ? left : fifth) + Left::at(static_cast<Index>(i % 4), 0, stride);
+    };
+    ((sum[I] = A::multiply_add(A::repeat(at(I / vectors)), r[I % vectors], sum[I])), ...);
+    left += Left::at(0, 1, stride);
+    fifth += Left::at(0, 1, stride);
     right += right_step;
   }
-  target.template finish<vectors>(sum, all);
-}
-template <class Unit, Index Rows, Index Vectors, class Target>
-void multiply_tile(Index units, const Left<Unit>& left, const Unit* right, Index right_step, const Target& target) {
-  multiply_tile<Unit>(units, left, right, right_step, target,
-                      std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
-                      std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
+  target.finish(sum, all);
 }
 
-// All rows of one group of vectors. Tiles of 8 and 7 rows fill every number of rows from 42 on without a remnant
-// (77 keys: 7 times 8 and 3 times 7); what is left of fewer goes in fours, twos and ones.
-template <class Unit, Index Vectors, class Target>
-void multiply_rows(Index rows, Index units, Left<Unit> left, const Unit* right, Index right_step, Target target) {
+// All rows. Tiles of 8 and 7 rows fill every number of rows from 42 on without a remnant (77 keys: 7 times 8 and 3
+// times 7); what is left of fewer goes in fours, twos and ones.
+template <Index Vectors, class Unit, PanelOrder Order, class Target>
+void multiply_rows(Index rows, Index units, Left<Unit, Order> left, const Unit* right, Index right_step,
+                   Target target) {
   constexpr Index R = most_rows, G = Target::granule;
   const Index lacking = (R - rows % R) % R / G;
   Index shorter = lacking * (R - G) <= rows ? lacking : 0;  // so many tiles of R - G rows
   while (rows > 0) {
     const auto next = [&]<Index Rows>(std::integral_constant<Index, Rows>) {
-      multiply_tile<Unit, Rows, Vectors>(units, left, right, right_step, target);
-      left.p += Rows * left.row;
+      multiply_tile<Left<Unit, Order>>(units, left.p, left.stride, right, right_step, target,
+                                       std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
+                                       std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
+      left.p += left.at(Rows, 0, hide(left.stride));
       target.next(Rows);
       rows -= Rows;
     };
@@ -96,24 +117,14 @@ void multiply_rows(Index rows, Index units, Left<Unit> left, const Unit* right, 
   }
 }
 
-// target[rows, vectors * W] = left[rows, units] right[units, vectors * W]
-template <class Unit, class Target>
-void multiply_to(Index rows, Index vectors, Index units, const Left<Unit>& left, const Unit* right, Index right_step,
-                 const Target& target) {
+// body(first vector, count) for groups of up to 3, about equal.
+template <class Body>
+void for_groups(Index vectors, const Body& body) {
   const Index groups = (vectors + most_vectors - 1) / most_vectors;
   for (Index g = 0; g < groups; ++g) {
-    const Index begin = vectors * g / groups, count = vectors * (g + 1) / groups - begin;
-    const Index at = begin * width<Sum<Unit>>;
-    if (count == 3) multiply_rows<Unit, 3>(rows, units, left, right + at, right_step, target.columns(at));
-    if (count == 2) multiply_rows<Unit, 2>(rows, units, left, right + at, right_step, target.columns(at));
-    if (count == 1) multiply_rows<Unit, 1>(rows, units, left, right + at, right_step, target.columns(at));
+    const Index begin = vectors * g / groups;
+    body(begin, vectors * (g + 1) / groups - begin);
   }
-}
-// out[rows, vectors * W] (+)= left[rows, depth] right[depth, vectors * W]
-template <class T>
-void multiply(Index rows, Index vectors, Index depth, const Left<T>& left, const T* right, Index right_step, T* out,
-              Index out_step, bool add) {
-  multiply_to<T>(rows, vectors, depth, left, right, right_step, Stored<T>{out, out_step, add});
 }
 
 // Calls body with the number of vectors as a constant, so that loops over the vectors of a block unroll.
@@ -122,6 +133,20 @@ INKLING_INLINE void with_vectors(Index vectors, const Body& body) {
   if (vectors == 3) body(std::integral_constant<Index, 3>{});
   if (vectors == 2) body(std::integral_constant<Index, 2>{});
   if (vectors == 1) body(std::integral_constant<Index, 1>{});
+}
+
+// out[rows, vectors * W] (+)= left[rows, units] right[units, vectors * W]
+// More than three vectors come in groups: in `out` one group [out_rows, its vectors * W] after another.
+template <class Unit, PanelOrder Order>
+void multiply(Index rows, Index vectors, Index units, const Left<Unit, Order>& left, const Unit* right,
+              Index right_step, Sum<Unit>* out, Index out_rows, bool add) {
+  constexpr Index W = width<Sum<Unit>>;
+  for_groups(vectors, [&](Index begin, Index count) {
+    with_vectors(count, [&]<Index V>(std::integral_constant<Index, V>) {
+      multiply_rows<V>(rows, units, left, right + begin * W, right_step,
+                       Stored<Sum<Unit>, V>{out + begin * W * out_rows, add});
+    });
+  });
 }
 
 // x [N, S, A*d] -> [N, A, S, d]: the rows of a head side by side, which takes fewer cache lines and pages, and which

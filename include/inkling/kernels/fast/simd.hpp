@@ -18,8 +18,10 @@
 
 #if defined(__GNUC__)
 #define INKLING_INLINE inline __attribute__((always_inline))
+#define INKLING_NOINLINE __attribute__((noinline))
 #else
 #define INKLING_INLINE inline
+#define INKLING_NOINLINE
 #endif
 
 namespace inkling::kernels::fast {
