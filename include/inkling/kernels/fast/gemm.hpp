@@ -133,21 +133,32 @@ Ahead ahead_of(const Left& a, Index m, Index k, Index depth, Index part, Index p
   else return {};
 }
 
-// One tile from the registers' copy to C. `before`, laid out as C or nullptr, is what it is added to.
+// A tile from the registers' copy to C: rows that are whole and side by side. A function of its own, where nothing that
+// is stored can change where the next row goes.
+template <class T, class Epilogue>
+INKLING_NOINLINE void write_whole_tile(const T* tile, Index rows, Index m, Index n, T* to, Index row_stride,
+                                       const T* before, bool last, Epilogue epilogue) {
+  constexpr Index W = width<T>, C = Tile<T>::columns;
+  for (Index i = 0; i < rows; ++i, tile += C, to += row_stride) {
+    for (Index j = 0; j < C; j += W) {
+      Vec<T> x = load(tile + j);
+      if (before) x = x + load(before + j);
+      if (last) x = epilogue(x, m + i, n + j);
+      store(to + j, x);
+    }
+    if (before) before += row_stride;
+  }
+}
+
+// Any tile. `before`, laid out as C or nullptr, is what it is added to.
 template <class T, class Out, class Epilogue>
 INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m, Index n, const Out& out,
                                const Index* offsets, const T* before, bool last, const Epilogue& epilogue) {
   constexpr Index W = width<T>, C = Tile<T>::columns;
-  if (columns == C && offsets[C - 1] - offsets[0] == C - 1) {  // whole rows, side by side: nothing more to ask
-    for (Index i = 0; i < rows; ++i)
-      for (Index j = 0; j < C; j += W) {
-        const Index at = (m + i) * out.row_stride + offsets[0] + j;
-        Vec<T> x = load(tile + i * C + j);
-        if (before) x = x + load(before + at);
-        if (last) x = epilogue(x, m + i, n + j);
-        store(out.c + at, x);
-      }
-    return;
+  if (columns == C && offsets[C - 1] - offsets[0] == C - 1) {
+    const Index at = m * out.row_stride + offsets[0];
+    return write_whole_tile(tile, rows, m, n, out.c + at, out.row_stride, before ? before + at : nullptr, last,
+                            epilogue);
   }
   for (Index i = 0; i < rows; ++i) {
     const Index row_at = (m + i) * out.row_stride;

@@ -101,9 +101,10 @@ struct AheadOfTile {
   }
 };
 
-// The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them in memory.
+// The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them in memory. A function of
+// its own: as part of a larger one it would have to share its registers.
 template <class T, PanelOrder Order, std::size_t... V, std::size_t... I>
-INKLING_INLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead,
+INKLING_NOINLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead,
                                     std::index_sequence<V...>, std::index_sequence<I...>) {
   using A = Arithmetic<T>;
   constexpr std::size_t vectors = sizeof...(V);
