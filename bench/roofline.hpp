@@ -22,7 +22,8 @@ struct RooflinePoint {
 // A hue for each number type, a shade for each kind of kernel.
 inline inkling::plot::Color color_of(const std::string& kind) {
   const auto has = [&](const char* part) { return kind.find(part) != std::string::npos; };
-  if (has("attention")) return {0x00, 0x9e, 0x73};
+  if (has("attention"))
+    return has("bfloat16") ? inkling::plot::Color{0x7f, 0xc8, 0x4a} : inkling::plot::Color{0x00, 0x8a, 0x64};
   const bool dark = has("3x3");
   if (has("bfloat16")) return dark ? inkling::plot::Color{0xb8, 0x4a, 0x00} : inkling::plot::Color{0xf2, 0xa8, 0x3a};
   if (has("8 bit")) return dark ? inkling::plot::Color{0x8e, 0x3a, 0x7a} : inkling::plot::Color{0xe2, 0x9c, 0xcc};
