@@ -21,6 +21,8 @@
 //   packed panels, so that long rows cost no cache misses      92            102              92
 //   tiles of C and the next panels fetched ahead               97            104              92
 //   the same one line at a time, while multiplying            107            111             101
+//   blocks of 640 k instead of 384, equal tasks, tile and its
+//   writing apart from the loops, so that no pointer waits    110            112             106
 // The machine was busy with other work: differences below 5 mean nothing.
 // bench/bench_kernels.cpp measures these and the shapes of real networks.
 #pragma once
