@@ -19,7 +19,7 @@ struct RooflinePoint {
   double rate;       // GFLOP/s
 };
 
-// A hue for each number type, a shade for each kind of kernel.
+// A hue for each number type, a shade for each kind of kernel; attention has a hue of its own, a shade for each type.
 inline inkling::plot::Color color_of(const std::string& kind) {
   const auto has = [&](const char* part) { return kind.find(part) != std::string::npos; };
   if (has("attention"))

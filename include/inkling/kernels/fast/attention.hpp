@@ -25,13 +25,13 @@
 //   exponentials of 13 bits for them                                                    116       185          79 %
 //   twice as many keys in a block of them, which are half as large                      115       187          80 %
 //   each weight stored as soon as it is there, no pointer waited for                    112       191          81 %
-// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 87 and 79 %, 256^2 x 160 88 and 78 %, 4096 x 77 x 40 63 and
-// 48 % (a quarter of the time waits for queries), 4096^2 x 512 with one head 94 and 84 %.
+// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 88 and 79 %, 256^2 x 160 89 and 82 %, 4096 x 77 x 40 71 and
+// 53 %, 4096^2 x 512 with one head 95 and 87 %.
 // What is left: the products alone would take 182 ms. With everything in the first-level cache a tile of 8 keys takes 960
 // steps of multiply-adds and 148 for its exponentials and stores (120 of them multiply-adds; rounding, subtraction, the
-// scaling by 2^n and the sum keep the adders busy for as long), a tile of 8 values 2304 and 42: 199 ms. The rest are
-// keys, values and queries on their way from the second-level cache.
-// Tried and dropped: a longer or shorter block of keys, an unrolled loop over k, asking for the next keys ahead; for
+// scaling by 2^n and the sum keep the adders busy for as long), a tile of 8 values 2304 and 42: 199 ms.
+// Tried and dropped: a longer or shorter block of keys, an unrolled loop over k, asking for the next keys ahead, values
+// of a tile side by side (0.4 %), exponentials with a table or with the instruction for remainders; for
 // few keys all heads of the same queries in a row, with and without asking for the next head's ahead.
 #pragma once
 #include "inkling/kernels/fast/attention_softmax.hpp"  // first

@@ -35,6 +35,7 @@ struct HeadBackward {
     const Index d = head.width, e = head.value_width, count = end - begin;
     const Index d_vectors = (d + W - 1) / W, e_vectors = (e + W - 1) / W;
     const Index d_wide = d_vectors * W, e_wide = e_vectors * W;
+    // For each block of keys what multiply() adds up: groups of vectors, each [keys of the block, width of the group].
     T* dk_sum = workspace<T, 3>(count * (d_wide + e_wide));
     T* dv_sum = dk_sum + count * d_wide;
     std::fill_n(dk_sum, count * (d_wide + e_wide), T(0));

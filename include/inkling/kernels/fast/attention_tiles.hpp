@@ -44,7 +44,8 @@ struct Stored {
   T* out;
   bool add;
 
-  static constexpr Index granule = 1, step = Vectors * width<T>;  // tiles have a multiple of so many rows
+  static constexpr Index granule = 1;  // tiles have a multiple of so many rows
+  static constexpr Index step = Vectors * width<T>;
   INKLING_INLINE Vec<T> start(Index row, Index v) const {
     return add ? load(out + row * step + v * width<T>) : Vec<T>(T(0));
   }

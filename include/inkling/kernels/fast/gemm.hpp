@@ -22,7 +22,7 @@
 //   tiles of C and the next panels fetched ahead               97            104              92
 //   the same one line at a time, while multiplying            107            111             101
 //   blocks of 640 k instead of 384, equal tasks, tile and its
-//   writing apart from the loops, so that no pointer waits    110            112             106
+//   writing apart from the loops, so that no pointer waits    110            111             105
 // The machine was busy with other work: differences below 5 mean nothing.
 // bench/bench_kernels.cpp measures these and the shapes of real networks.
 #pragma once
@@ -135,8 +135,8 @@ Ahead ahead_of(const Left& a, Index m, Index k, Index depth, Index part, Index p
   else return {};
 }
 
-// A tile from the registers' copy to C: rows that are whole and side by side. A function of its own, where nothing that
-// is stored can change where the next row goes.
+// A tile from the registers' copy to C: whole rows, at `to` and row_stride apart, added to what lies likewise at
+// `before` (or nullptr). A function of its own, where nothing that is stored can change where the next row goes.
 template <class T, class Epilogue>
 INKLING_NOINLINE void write_whole_tile(const T* tile, Index rows, Index m, Index n, T* to, Index row_stride,
                                        const T* before, bool last, Epilogue epilogue) {

@@ -105,7 +105,7 @@ struct AheadOfTile {
 // its own: as part of a larger one it would have to share its registers.
 template <class T, PanelOrder Order, std::size_t... V, std::size_t... I>
 INKLING_NOINLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead,
-                                    std::index_sequence<V...>, std::index_sequence<I...>) {
+                                      std::index_sequence<V...>, std::index_sequence<I...>) {
   using A = Arithmetic<T>;
   constexpr std::size_t vectors = sizeof...(V);
   constexpr Index W = width<Sum<T>>;
