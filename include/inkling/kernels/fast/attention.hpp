@@ -21,18 +21,22 @@
 //   keys and values put side by side once per head instead                              223        96          82 %
 //   scores become weights in registers                                                  217        99          84 %
 //   each weight stored as soon as it is there, no pointer waited for                    207       104          88 %
+//   upper rows of a tile ahead of the lower ones, rows of heads asked for early         204       105          89 %
 //   products of bfloat16 (attention_bf16.hpp)                                           120       179          76 %
 //   exponentials of 13 bits for them                                                    116       185          79 %
 //   twice as many keys in a block of them, which are half as large                      115       187          80 %
 //   each weight stored as soon as it is there, no pointer waited for                    112       191          81 %
-// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 88 and 79 %, 256^2 x 160 89 and 82 %, 4096 x 77 x 40 71 and
-// 53 %, 4096^2 x 512 with one head 95 and 87 %.
+//   upper rows of a tile ahead of the lower ones, rows of heads asked for early         108       199          84 %
+// Other shapes, fp32 and bfloat16, of the peak: 1024^2 x 80 89 and 81 %, 256^2 x 160 90 and 82 %, 4096 x 77 x 40 75 and
+// 59 %, 4096^2 x 512 with one head 95 and 86 %.
 // What is left: the products alone would take 182 ms. With everything in the first-level cache a tile of 8 keys takes 960
-// steps of multiply-adds and 148 for its exponentials and stores (120 of them multiply-adds; rounding, subtraction, the
-// scaling by 2^n and the sum keep the adders busy for as long), a tile of 8 values 2304 and 42: 199 ms.
+// steps of multiply-adds and 140 for its exponentials and stores (120 of them multiply-adds; rounding, subtraction, the
+// scaling by 2^n and the sum keep the adders busy for as long), a tile of 8 values 2304 and 30: 196 ms. Both miss that
+// cache by 15 steps a tile, 3 ms; queries and results take 1 ms, and so do the copies of the heads.
 // Tried and dropped: a longer or shorter block of keys, an unrolled loop over k, asking for the next keys ahead, values
-// of a tile side by side (0.4 %), exponentials with a table or with the instruction for remainders; for
-// few keys all heads of the same queries in a row, with and without asking for the next head's ahead.
+// of a tile side by side (0.4 %), exponentials with a table or with the instruction for remainders, two or three of them
+// at a time, or one after each step of the lower rows; stores of half a register; for few keys all heads of the same
+// queries in a row, with and without asking for the next head's ahead.
 #pragma once
 #include "inkling/kernels/fast/attention_softmax.hpp"  // first
 
@@ -76,12 +80,6 @@ void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, In
     T* m = states + b * (dv + 2) * most_lanes;
     return RunningSoftmax<Unit>{m, m + most_lanes, m + 2 * most_lanes};
   };
-  for (Index b = 0; b < blocks; ++b) {
-    const QueryBlock i = block(b);
-    // log2(e) goes into the scale, so that e^ becomes 2^.
-    to_lanes(i, head.q + i.begin * head.q_stride, head.q_stride, d, static_cast<T>(head.scale * log2_e), scratch);
-    units_of_rows(d, i.lanes, scratch, queries + b * units * most_lanes);
-  }
   const QueryBlock last = block(blocks - 1);
   const Index visible = head.visible_keys(last.begin + last.rows);
   for (Index j0 = 0; j0 < visible; j0 += most_keys) {
@@ -91,7 +89,14 @@ void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, In
       const QueryBlock i = block(b);
       const Index columns = std::min(most_keys, head.visible_keys(i.begin + i.rows) - j0), lanes = i.lanes;
       if (columns <= 0) continue;
-      const Unit* q = queries + b * units * most_lanes;
+      Unit* q = queries + b * units * most_lanes;
+      if (j0 == 0) {
+        // log2(e) goes into the scale, so that e^ becomes 2^.
+        to_lanes(i, head.q + i.begin * head.q_stride, head.q_stride, d, static_cast<T>(head.scale * log2_e), scratch);
+        units_of_rows(d, lanes, scratch, q);
+        if (b + 1 < blocks) fetch_rows(block(b + 1), head.q, head.q_stride, d);
+      }
+      if (j0 + most_keys >= visible) fetch_rows(i, y, y_stride, dv);
       RunningSoftmax<Unit> state = softmax(b);
       const auto scores = [&](Index rows) {
         multiply(rows, i.vectors, units, k, q, lanes, s, rows, false);
@@ -115,8 +120,13 @@ void attend(const Head<T, Unit>& head, Index first_block, Index blocks, T* y, In
   for (Index b = 0; b < blocks; ++b) {
     const QueryBlock i = block(b);
     const RunningSoftmax<Unit> state = softmax(b);
-    for (Index e = 0; e < i.rows; ++e) lse[i.begin + e] = state.m[e] * static_cast<T>(ln_2) + std::log(state.l[e]);
-    for (Index e = 0; e < i.lanes; ++e) state.l[e] = state.l[e] == T(0) ? T(0) : 1 / state.l[e];  // 0: no key visible
+    map(i.rows, lse + i.begin, [](const Vec<T>& m, const Vec<T>& l) {
+      return m * Vec<T>(static_cast<T>(ln_2)) + log_of(l);
+    }, state.m, state.l);
+    map(i.lanes, state.l, [](const Vec<T>& l) {
+      const Vec<T> zero(T(0));
+      return select_if<Vec<T>>(l == zero, zero, Vec<T>(T(1)) / l);  // 0: no key visible
+    }, state.l);
     for (Index c = 0; c < dv; ++c) {
       T* row = state.y + c * i.lanes;
       map(i.lanes, row, [](const Vec<T>& x, const Vec<T>& r) { return x * r; }, row, state.l);

@@ -66,31 +66,68 @@ INKLING_INLINE P hide(P p) {
   return p;
 }
 
-// One tile: its sums stay in registers while k runs. The fold over I names every one of them; in a loop over an array
-// g++ leaves them in memory.
+// The same vector, but the compiler does not know where it comes from: so it stays in its register and is not read from
+// memory once more for each row.
+template <class V>
+INKLING_INLINE V in_register(V x) {
+#if defined(INKLING_SIMD) && defined(__AVX512F__) && defined(__GNUC__)
+  if constexpr (requires { x.data; }) asm("" : "+v"(x.data));
+  else if constexpr (sizeof(V) == 64) asm("" : "+v"(x));
+#endif
+  return x;
+}
+
+// sum[i, v] += left[i] right[v] for one k. The fold over I names every sum; in a loop over an array g++ leaves them in
+// memory.
+template <class Left, class Unit, std::size_t... V, std::size_t... I>
+INKLING_INLINE void multiply_step(const Unit* left, Index stride, const Unit* right, Vec<Sum<Unit>>* sum,
+                                  std::index_sequence<V...>, std::index_sequence<I...>) {
+  using A = Arithmetic<Unit>;
+  constexpr std::size_t vectors = sizeof...(V);
+  const decltype(A::row(right)) r[] = {in_register(A::row(right + static_cast<Index>(V) * width<Sum<Unit>>))...};
+  const auto at = [&](std::size_t i) { return left + Left::at(static_cast<Index>(i), 0, stride); };
+  ((sum[I] = A::multiply_add(A::repeat(at(I / vectors)), r[I % vectors], sum[I])), ...);
+}
+
+// One tile: its sums stay in registers while k runs. The upper rows are `lead` steps ahead of the lower ones, so that
+// what becomes of them (stores, exponentials) is done beside the lower rows' last steps: were all sums ready at once,
+// the multiplier would wait for the stores.
 //
 // A function of its own with single arguments: in larger ones g++ keeps pointers in vector registers, where they queue
 // behind the multiply-adds of the tile before; and while the next tile waits for its pointers, nothing is multiplied.
-template <class Left, class Unit, class Target, std::size_t... V, std::size_t... I>
+inline constexpr Index most_upper_rows = 4, lead = 4;
+template <class Left, class Unit, class Target, class Vectors, std::size_t... Upper, std::size_t... Lower>
 INKLING_NOINLINE void multiply_tile(Index units, const Unit* left, Index stride, const Unit* right, Index right_step,
-                                    const Target& reference, std::index_sequence<V...>, std::index_sequence<I...> all) {
-  using A = Arithmetic<Unit>;
+                                    const Target& reference, Vectors each, std::index_sequence<Upper...> upper,
+                                    std::index_sequence<Lower...> lower) {
   using T = Sum<Unit>;
-  constexpr std::size_t vectors = sizeof...(V);
-  const Target target = reference;  // which no store below can change
-  Vec<T> sum[] = {target.start(static_cast<Index>(I / vectors), static_cast<Index>(I % vectors))...};
-  const Unit* fifth = hide(left + Left::at(4, 0, stride));
-  for (Index k = 0; k < units; ++k) {
-    const decltype(A::row(right)) r[] = {A::row(right + static_cast<Index>(V) * width<T>)...};
-    const auto at = [&](std::size_t i) {
-      return (i < 4 ? left : fifth) + Left::at(static_cast<Index>(i % 4), 0, stride);
-    };
-    ((sum[I] = A::multiply_add(A::repeat(at(I / vectors)), r[I % vectors], sum[I])), ...);
-    left += Left::at(0, 1, stride);
-    fifth += Left::at(0, 1, stride);
-    right += right_step;
+  constexpr Index V = static_cast<Index>(Vectors::size()), upper_rows = static_cast<Index>(sizeof...(Upper)) / V;
+  const Index left_step = Left::at(0, 1, stride);
+  Target target = reference;  // which no store below can change
+  Vec<T> sum[] = {target.start(static_cast<Index>(Upper) / V, static_cast<Index>(Upper) % V)...};
+  if constexpr (sizeof...(Lower) == 0) {
+    for (; units > 0; --units, left += left_step, right += right_step)
+      multiply_step<Left>(left, stride, right, sum, each, upper);
+    target.finish(sum, upper);
+  } else {
+    Vec<T> lower_sum[] = {
+        target.start(upper_rows + static_cast<Index>(Lower) / V, static_cast<Index>(Lower) % V)...};
+    const Unit *lower_left = hide(left + Left::at(upper_rows, 0, stride)), *lower_right = right;
+    const Index ahead = std::min(lead, units);
+    for (Index k = 0; k < ahead; ++k, left += left_step, right += right_step)
+      multiply_step<Left>(left, stride, right, sum, each, upper);
+    for (Index k = ahead; k < units; ++k) {
+      multiply_step<Left>(left, stride, right, sum, each, upper);
+      multiply_step<Left>(lower_left, stride, lower_right, lower_sum, each, lower);
+      left += left_step, right += right_step;
+      lower_left += left_step, lower_right += right_step;
+    }
+    target.finish(sum, upper);
+    target.next(upper_rows);
+    for (Index k = 0; k < ahead; ++k, lower_left += left_step, lower_right += right_step)
+      multiply_step<Left>(lower_left, stride, lower_right, lower_sum, each, lower);
+    target.finish(lower_sum, lower);
   }
-  target.finish(sum, all);
 }
 
 // All rows. Tiles of 8 and 7 rows fill every number of rows from 42 on without a remnant (77 keys: 7 times 8 and 3
@@ -103,9 +140,11 @@ void multiply_rows(Index rows, Index units, Left<Unit, Order> left, const Unit* 
   Index shorter = lacking * (R - G) <= rows ? lacking : 0;  // so many tiles of R - G rows
   while (rows > 0) {
     const auto next = [&]<Index Rows>(std::integral_constant<Index, Rows>) {
+      constexpr Index upper = std::min(Rows, most_upper_rows);
       multiply_tile<Left<Unit, Order>>(units, left.p, left.stride, right, right_step, target,
                                        std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
-                                       std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
+                                       std::make_index_sequence<static_cast<std::size_t>(upper * Vectors)>{},
+                                       std::make_index_sequence<static_cast<std::size_t>((Rows - upper) * Vectors)>{});
       left.p += left.at(Rows, 0, hide(left.stride));
       target.next(Rows);
       rows -= Rows;
@@ -158,9 +197,13 @@ Tensor<T, 4> split_heads(const Tensor<T, 3>& x, Index heads) {
   Tensor<T, 4> y(Shape<4>{N, heads, S, d}, uninitialized);
   const T* from = x.data();
   T* to = y.data();
-  parallel_for(N * heads, S * d, [&](Index t) {
-    const Index n = t / heads, a = t % heads;
-    for (Index j = 0; j < S; ++j) copy_row(from + ((n * S + j) * heads + a) * d, d, to + (t * S + j) * d);
+  constexpr Index piece = 64;  // rows at a time, of all heads: so x is read as it lies
+  const Index pieces = (S + piece - 1) / piece;
+  parallel_for(N * pieces, piece * heads * d, [&](Index t) {
+    const Index n = t / pieces, begin = t % pieces * piece, end = std::min(S, begin + piece);
+    for (Index a = 0; a < heads; ++a)
+      for (Index j = begin; j < end; ++j)
+        copy_row(from + ((n * S + j) * heads + a) * d, d, to + ((n * heads + a) * S + j) * d);
   });
   return y;
 }
@@ -231,6 +274,22 @@ void to_lanes(const QueryBlock& b, const T* from, Index stride, Index columns, T
   if (b.rows < b.lanes) std::fill(to, to + columns * b.lanes, T(0));
   transpose(from, stride, b.rows, columns, to, b.lanes);
   if (factor != T(1)) map(columns * b.lanes, to, [=](const Vec<T>& x) { return x * Vec<T>(factor); }, to);
+}
+
+// Rows [queries, columns] of a block that are needed soon, into the second-level cache: the processor does not guess
+// where the next row of a head lies.
+template <class T>
+void fetch_rows(const QueryBlock& b, const T* first, Index stride, Index columns) {
+#if defined(__GNUC__)
+  constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+  const T* row = first + b.begin * stride;
+  for (Index i = 0; i < b.rows; ++i, row += stride) {
+    for (Index c = 0; c < columns; c += line) __builtin_prefetch(row + c, 0, 2);
+    __builtin_prefetch(row + columns - 1, 0, 2);  // rows need not begin with a cache line
+  }
+#else
+  (void)b, (void)first, (void)stride, (void)columns;
+#endif
 }
 
 // s[j, lane] (+)= log2(e) mask[lane, j] for keys j0.., and minus infinity where lane must not see j.

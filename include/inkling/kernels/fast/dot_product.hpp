@@ -168,8 +168,9 @@ INKLING_INLINE void multiply_quads(Index blocks, const Int8Quad<WeightsLeft>* a,
 // Chosen over the general multiply_panels of microkernel.hpp because T is known better.
 template <class T, PanelOrder Order, Index Rows, Index Vectors>
   requires(Arithmetic<T>::granule == q8_block)
-void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead) {
-  multiply_quads((depth + q8_block - 1) / q8_block, a, b, c, ahead,
+INKLING_NOINLINE void multiply_panels(Index depth, const T* a, const T* b, const TileOfSums<float>& to,
+                                      const AheadOfTile& ahead) {
+  multiply_quads((depth + q8_block - 1) / q8_block, a, b, to.c, ahead,
                  std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
                  std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
 }

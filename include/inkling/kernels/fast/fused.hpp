@@ -51,29 +51,29 @@ struct GatedOut {
     return c ? Ahead{c + m * row_stride + n, row_stride * 4, lines} : Ahead{y + m * D + first(n), D * 4, lines};
   }
 
-  void write(float* tile, Index rows, Index count, Index m, Index n, bool add, bool last) const {
-    const bool gate = n / C % 2 != 0;
-    float* values = workspace<float, 9>(Tile<float>::rows * C);
-    const float* b = bias ? bias + first(n) + (gate ? D : 0) : nullptr;
-    for (Index i = 0; i < rows; ++i) {
-      float *sum = tile + i * C, *value = values + i * C;
-      const Index at = (m + i) * row_stride + n;
-      const auto plus = [](const Vec<float>& u, const Vec<float>& v) { return u + v; };
-      if (add) map(count, sum, plus, sum, c + at);
-      if (!last) {
-        copy_row(sum, count, c + at);
-        continue;
-      }
-      if (!gate) {
-        if (b) map(count, value, plus, sum, b);
-        else copy_row(sum, count, value);
-        continue;
-      }
-      // y = a gelu(g): Shazeer 2020, "GLU Variants Improve Transformer", eq. 5
-      float* to = y + (m + i) * D + first(n);
-      if (b) map(count, sum, plus, sum, b);
-      map(count, to, [](const Vec<float>& a, const Vec<float>& g) { return a * functions::Gelu::y(g); }, value, sum);
-    }
+  // Where a tile waits for its gate or its values: where its partial sums lie, or in the first-level cache.
+  struct Waiting {
+    float* sums;
+    Index row_stride;
+  };
+  static bool is_gate(Index n) { return n / C % 2 != 0; }
+  Waiting waiting(Index m, Index n) const {
+    if (c) return {c + m * row_stride + n, row_stride};
+    return {workspace<float, 11>(2 * Tile<float>::rows * C) + (is_gate(n) ? Tile<float>::rows * C : 0), C};
+  }
+  TileOfC<float, ColumnBias<float>> target(Index m, Index n, bool add, bool last) const {
+    const Waiting to = waiting(m, n);
+    const float* b = bias ? bias + first(n) + (is_gate(n) ? D : 0) : nullptr;
+    return {to.sums, to.row_stride, add ? to.sums : nullptr, 0, 0, last, {b}};
+  }
+  void after_tile(Index rows, Index count, Index m, Index n, bool last) const {
+    if (!last || !is_gate(n)) return;
+    const Waiting values = waiting(m, n - C), gates = waiting(m, n);
+    // y = a gelu(g): Shazeer 2020, "GLU Variants Improve Transformer", eq. 5
+    for (Index i = 0; i < rows; ++i)
+      map(count, y + (m + i) * D + first(n),
+          [](const Vec<float>& a, const Vec<float>& g) { return a * functions::Gelu::y(g); },
+          values.sums + i * values.row_stride, gates.sums + i * gates.row_stride);
   }
 };
 

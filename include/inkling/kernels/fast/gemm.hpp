@@ -23,6 +23,7 @@
 //   the same one line at a time, while multiplying            107            111             101
 //   blocks of 640 k instead of 384, equal tasks, tile and its
 //   writing apart from the loops, so that no pointer waits    110            111             105
+//   tiles go to C straight from their registers               111            113             107
 // The machine was busy with other work: differences below 5 mean nothing.
 // bench/bench_kernels.cpp measures these and the shapes of real networks.
 #pragma once
@@ -135,33 +136,56 @@ Ahead ahead_of(const Left& a, Index m, Index k, Index depth, Index part, Index p
   else return {};
 }
 
-// A tile from the registers' copy to C: whole rows, at `to` and row_stride apart, added to what lies likewise at
-// `before` (or nullptr). A function of its own, where nothing that is stored can change where the next row goes.
+// Where the sums of a tile go whose rows lie side by side in C: to `to`, rows row_stride apart, added to what lies
+// likewise at `before` (or nullptr). Straight from their registers if they are all there: by way of a tile of their own
+// it takes as long as 90 multiply-adds more, 24 stores of two steps each and as many loads.
 template <class T, class Epilogue>
-INKLING_NOINLINE void write_whole_tile(const T* tile, Index rows, Index m, Index n, T* to, Index row_stride,
-                                       const T* before, bool last, Epilogue epilogue) {
-  constexpr Index W = width<T>, C = Tile<T>::columns;
-  for (Index i = 0; i < rows; ++i, tile += C, to += row_stride) {
-    for (Index j = 0; j < C; j += W) {
-      Vec<T> x = load(tile + j);
-      if (before) x = x + load(before + j);
-      if (last) x = epilogue(x, m + i, n + j);
-      store(to + j, x);
-    }
-    if (before) before += row_stride;
-  }
-}
+struct TileOfC {
+  T* to;
+  Index row_stride;
+  const T* before;
+  Index m, n;
+  bool last;
+  Epilogue epilogue;
 
-// Any tile. `before`, laid out as C or nullptr, is what it is added to.
-template <class T, class Out, class Epilogue>
-INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m, Index n, const Out& out,
-                               const Index* offsets, const T* before, bool last, const Epilogue& epilogue) {
-  constexpr Index W = width<T>, C = Tile<T>::columns;
-  if (columns == C && offsets[C - 1] - offsets[0] == C - 1) {
-    const Index at = m * out.row_stride + offsets[0];
-    return write_whole_tile(tile, rows, m, n, out.c + at, out.row_stride, before ? before + at : nullptr, last,
-                            epilogue);
+  // Columns j.. of row i.
+  template <std::size_t... V>
+  INKLING_INLINE void put_row(Index i, const Vec<T>* sum, std::index_sequence<V...>, Index j = 0) const {
+    constexpr Index W = width<T>;
+    const Index at = i * row_stride + j;
+    Vec<T> x[] = {sum[V]...};
+    if (before) ((x[V] = x[V] + load(before + at + static_cast<Index>(V) * W)), ...);
+    if (last) ((x[V] = epilogue(x[V], m + i, n + j + static_cast<Index>(V) * W)), ...);
+    (store(to + at + static_cast<Index>(V) * W, x[V]), ...);
   }
+  // A part of the tile, from a copy of its sums. A function of its own for the same reason as multiply_panels().
+  INKLING_NOINLINE void put(const T* tile, Index rows, Index columns) const {
+    const TileOfC place = *this;  // which no store can change
+    for (Index i = 0; i < rows; ++i, tile += Tile<T>::columns) {
+      Index j = 0;
+      if (columns == Tile<T>::columns) {
+        const Vec<T> sum[] = {load(tile), load(tile + width<T>), load(tile + 2 * width<T>)};
+        place.put_row(i, sum, std::index_sequence<0, 1, 2>{});
+        continue;
+      }
+      for (; j + width<T> <= columns; j += width<T>) {
+        const Vec<T> sum = load(tile + j);
+        place.put_row(i, &sum, std::index_sequence<0>{}, j);
+      }
+      for (; j < columns; ++j) {
+        const Index at = i * place.row_stride + j;
+        const T x = place.before ? tile[j] + place.before[at] : tile[j];
+        place.to[at] = place.last ? place.epilogue(x, place.m + i, place.n + j) : x;
+      }
+    }
+  }
+};
+
+// A tile whose columns do not lie side by side in C, from the copy of its sums. `before` lies as C does.
+template <class T, class Out, class Epilogue>
+void write_scattered(const T* tile, Index rows, Index columns, Index m, Index n, const Out& out, const Index* offsets,
+                     const T* before, bool last, const Epilogue& epilogue) {
+  constexpr Index W = width<T>;
   for (Index i = 0; i < rows; ++i) {
     const Index row_at = (m + i) * out.row_stride;
     T* row = out.c + row_at;
@@ -181,6 +205,18 @@ INKLING_INLINE void write_tile(const T* tile, Index rows, Index columns, Index m
       }
     }
   }
+}
+
+// Sums go straight from their registers to where they belong, or by way of a tile of their own: those at the edges, and
+// those of 8-bit products, which are gathered there block by block (dot_product.hpp).
+template <class T, PanelOrder Order, class Target>
+void multiply_tile_into(Index rows, Index columns, Index depth, const T* a, const T* b, Sum<T>* tile, const Target& to,
+                        const AheadOfTile& ahead) {
+  if constexpr (Arithmetic<T>::granule == Arithmetic<T>::numbers)
+    if (rows == Tile<T>::rows && columns % width<Sum<T>> == 0)
+      return multiply_full_rows<T, Order>(columns, depth, a, b, to, ahead);
+  multiply_tile<T, Order>(rows, columns, depth, a, b, tile, ahead);
+  to.put(tile, rows, columns);
 }
 
 // function(x, n) for what lies side by side of one row of C.
@@ -266,15 +302,27 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
           const Ahead a_ahead = ahead_of(a, m + R, k, depth, n / C, panels), b_ahead = feed.before_tile();
           if constexpr (together > 1) {
             const Index columns = out.columns_at(n_begin + n);
-            multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile,
-                                          {out.ahead(m, n_begin + n), a_ahead, b_ahead});
-            out.write(tile, rows, columns, m, n_begin + n, before != nullptr, last);
+            const auto to = out.target(m, n_begin + n, before != nullptr, last);
+            const AheadOfTile ahead{out.ahead(m, n_begin + n), a_ahead, b_ahead};
+            multiply_tile_into<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile, to, ahead);
+            out.after_tile(rows, columns, m, n_begin + n, last);
           } else {
-            const Index columns = std::min(C, n_count - n);
+            const Index columns = std::min(C, n_count - n), at = m * out.row_stride + offsets[n];
             constexpr Index bytes = sizeof(Sum<T>);
-            const Ahead tile_of_c{out.c + m * out.row_stride + offsets[n], out.row_stride * bytes, C * bytes / 64};
-            multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile, {tile_of_c, a_ahead, b_ahead});
-            write_tile<Sum<T>>(tile, rows, columns, m, n_begin + n, out, offsets + n, before, last, epilogue);
+            const auto tile_of = [&](const Sum<T>* c) {
+              return Ahead{c + at, out.row_stride * bytes, C * bytes / 64};
+            };
+            const AheadOfTile ahead{tile_of(out.c), a_ahead, b_ahead,
+                                    before && before != out.c ? tile_of(before) : Ahead{}};
+            const bool in_a_row = offsets[n + columns - 1] == offsets[n] + columns - 1;
+            const TileOfC<Sum<T>, Epilogue> to{
+                out.c + at, out.row_stride, before ? before + at : nullptr, m, n_begin + n, last, epilogue};
+            if (in_a_row)
+              multiply_tile_into<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile, to, ahead);
+            else {
+              multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile, ahead);
+              write_scattered(tile, rows, columns, m, n_begin + n, out, offsets + n, before, last, epilogue);
+            }
             if constexpr (requires { epilogue.function; })
               if (last && epilogue.function)
                 for (Index i = 0; i < rows; ++i)

@@ -81,31 +81,46 @@ struct Ahead {
   template <Index Rows, int Level = 1>
   INKLING_INLINE void fetch(Index i) const {
 #if defined(__GNUC__)
+    constexpr auto R = static_cast<std::size_t>(Rows);
+    const auto e = static_cast<std::size_t>(i);  // whose remainder is one instruction
     if (i < Rows * lines)
-      __builtin_prefetch(static_cast<const char*>(base) + i % Rows * stride + i / Rows * 64, 0, Level == 1 ? 3 : 2);
+      __builtin_prefetch(static_cast<const char*>(base) + static_cast<Index>(e % R) * stride + e / R * 64, 0,
+                         Level == 1 ? 3 : 2);
 #else
     (void)i;
 #endif
   }
 };
-// The tile of C that is being made, a share of the next panel of A, and what else will be wanted: 16 rows (of 8 in C),
-// which go into the second-level cache.
+// The tile of C that is being made and what it is added to, if that lies elsewhere; a share of the next panel of A; and
+// what else will be wanted (b): 16 rows (of 8 in C), which go into the second-level cache.
 struct AheadOfTile {
-  Ahead c{}, a{}, b{};
+  Ahead c{}, a{}, b{}, before{};
   template <Index Rows>
   INKLING_INLINE void fetch(Index i) const {
     c.fetch<Rows>(i);
+    before.fetch<Rows>(i);
     a.fetch<Rows>(i);
     b.fetch<2 * Rows, 2>(2 * i);
     b.fetch<2 * Rows, 2>(2 * i + 1);
   }
 };
 
+// Where the sums of a tile go: into a tile [Tile::rows, Tile::columns] of their own.
+template <class T>
+struct TileOfSums {
+  T* c;
+  template <std::size_t... V>
+  INKLING_INLINE void put_row(Index i, const Vec<T>* sum, std::index_sequence<V...>) const {
+    (store(c + i * Tile<T>::columns + static_cast<Index>(V) * width<T>, sum[V]), ...);
+  }
+};
+
 // The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them in memory. A function of
-// its own: as part of a larger one it would have to share its registers.
-template <class T, PanelOrder Order, std::size_t... V, std::size_t... I>
-INKLING_NOINLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead,
-                                      std::index_sequence<V...>, std::index_sequence<I...>) {
+// its own: as part of a larger one it would have to share its registers. What it needs in the end it finds in `target`.
+template <class T, PanelOrder Order, class Target, std::size_t... V, std::size_t... I, std::size_t... Row>
+INKLING_NOINLINE void multiply_panels(Index units, const T* a, const T* b, const Target& target,
+                                      const AheadOfTile& ahead, std::index_sequence<V...> row_of_sums,
+                                      std::index_sequence<I...>, std::index_sequence<Row...>) {
   using A = Arithmetic<T>;
   constexpr std::size_t vectors = sizeof...(V);
   constexpr Index W = width<Sum<T>>;
@@ -119,15 +134,26 @@ INKLING_NOINLINE void multiply_panels(Index units, const T* a, const T* b, Sum<T
     a += panel_offset<T, Order>(0, 1);
     b += Tile<T>::columns;
   }
-  (store(c + static_cast<Index>(I / vectors) * Tile<T>::columns + static_cast<Index>(I % vectors) * W, sum[I]), ...);
+  (target.put_row(static_cast<Index>(Row), sum + Row * vectors, row_of_sums), ...);
 }
 
-template <class T, PanelOrder Order, Index Rows, Index Vectors>
-void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c, const AheadOfTile& ahead) {
+template <class T, PanelOrder Order, Index Rows, Index Vectors, class Target>
+void multiply_panels(Index depth, const T* a, const T* b, const Target& target, const AheadOfTile& ahead) {
   constexpr Index numbers = Arithmetic<T>::numbers;
-  multiply_panels<T, Order>((depth + numbers - 1) / numbers, a, b, c, ahead,
+  multiply_panels<T, Order>((depth + numbers - 1) / numbers, a, b, target, ahead,
                             std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
-                            std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{});
+                            std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{},
+                            std::make_index_sequence<static_cast<std::size_t>(Rows)>{});
+}
+
+// All rows of a tile, and as many vectors of columns as there are.
+template <class T, PanelOrder Order, class Target>
+void multiply_full_rows(Index columns, Index depth, const T* a, const T* b, const Target& to,
+                        const AheadOfTile& ahead) {
+  constexpr Index W = width<Sum<T>>, R = Tile<T>::rows;
+  if (columns > 2 * W) return multiply_panels<T, Order, R, 3>(depth, a, b, to, ahead);
+  if (columns > W) return multiply_panels<T, Order, R, 2>(depth, a, b, to, ahead);
+  return multiply_panels<T, Order, R, 1>(depth, a, b, to, ahead);
 }
 
 // A panel of A [rows, depth] times a panel of B [depth, columns] into a tile c [Tile::rows, Tile::columns]. At the
@@ -135,18 +161,15 @@ void multiply_panels(Index depth, const T* a, const T* b, Sum<T>* c, const Ahead
 template <class T, PanelOrder Order>
 void multiply_tile(Index rows, Index columns, Index depth, const T* a, const T* b, Sum<T>* c,
                    const AheadOfTile& ahead = {}) {
+  const TileOfSums<Sum<T>> to{c};
   constexpr Index all = Tile<T>::rows, most = all * 3 / 4, few = all / 2, W = width<Sum<T>>;
   const Index vectors = (columns + W - 1) / W;
   // 77 tokens are nine panels and five rows.
-  if (few < rows && rows <= most && vectors == 3) return multiply_panels<T, Order, most, 3>(depth, a, b, c, ahead);
-  if (rows > few) {
-    if (vectors == 3) return multiply_panels<T, Order, all, 3>(depth, a, b, c, ahead);
-    if (vectors == 2) return multiply_panels<T, Order, all, 2>(depth, a, b, c, ahead);
-    return multiply_panels<T, Order, all, 1>(depth, a, b, c, ahead);
-  }
-  if (vectors == 3) return multiply_panels<T, Order, few, 3>(depth, a, b, c, ahead);
-  if (vectors == 2) return multiply_panels<T, Order, few, 2>(depth, a, b, c, ahead);
-  return multiply_panels<T, Order, few, 1>(depth, a, b, c, ahead);
+  if (few < rows && rows <= most && vectors == 3) return multiply_panels<T, Order, most, 3>(depth, a, b, to, ahead);
+  if (rows > few) return multiply_full_rows<T, Order>(columns, depth, a, b, to, ahead);
+  if (vectors == 3) return multiply_panels<T, Order, few, 3>(depth, a, b, to, ahead);
+  if (vectors == 2) return multiply_panels<T, Order, few, 2>(depth, a, b, to, ahead);
+  return multiply_panels<T, Order, few, 1>(depth, a, b, to, ahead);
 }
 
 }  // namespace inkling::kernels::fast
