@@ -31,16 +31,18 @@ struct Patches {
   }
   // Where rows k.. of P have columns n..n+count-1 side by side, `pixels` apart: in the image itself. nullptr: nowhere.
   const T* in_image(Index k, Index n, Index count) const {
-    const Index pixels = H * W;
-    if (!plain() || n % pixels + count > pixels) return nullptr;
-    return x + n / pixels * image_stride + k * pixels + n % pixels;
+    const Index pixels = H * W, image = image_of(n), pixel = n - image * pixels;
+    if (!plain() || pixel + count > pixels) return nullptr;
+    return x + image * image_stride + k * pixels + pixel;
   }
   // Rows k.. and a panel of columns n.. of P, if P is the image.
   Ahead ahead(Index k, Index n) const {
-    const Index pixels = H * W;
-    return {x + n / pixels * image_stride + k * pixels + n % pixels, pixels * static_cast<Index>(sizeof(T)),
+    const Index pixels = H * W, image = image_of(n);
+    return {x + image * image_stride + k * pixels + (n - image * pixels), pixels * static_cast<Index>(sizeof(T)),
             Tile<T>::columns * static_cast<Index>(sizeof(T)) / 64};
   }
+  // Between two tiles nothing is multiplied, and a division takes as long as a row of a tile: most often there is none.
+  Index image_of(Index n) const { return n < H * W ? 0 : n / (H * W); }
 };
 
 // While rows of P are copied, those that come so many rows later are asked for: where P is the image itself they lie

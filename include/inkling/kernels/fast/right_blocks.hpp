@@ -56,7 +56,8 @@ class RightBlocks {
     const bool first = pieces_ == 0;
     next_ = next ? *next : RightBlock{};
     tiles_ = tiles;
-    tile_ = at_ = 0;
+    panel_ = row_ = at_ = until_ = owed_ = 0;
+    in_panel_ = (next_.depth + piece - 1) / piece;
     if constexpr (stored) {
       stored_next_ = reinterpret_cast<const char*>(b_.packed(next_.n, next_.k, next_.depth));
       pieces_ = (units(next_) * static_cast<Index>(sizeof(T)) + piece_bytes - 1) / piece_bytes;
@@ -64,34 +65,37 @@ class RightBlocks {
     } else {
       if (first || !in_pieces_) b_.pack(now.k, now.depth, now.n, now.columns, buffer_);
       else std::swap(buffer_, other_);
-      pieces_ = in_pieces_ ? (next_.columns + C - 1) / C * in_panel() : 0;
+      pieces_ = in_pieces_ ? (next_.columns + C - 1) / C * in_panel_ : 0;
       return buffer_;
     }
   }
   // What the next tile should ask for.
   INKLING_INLINE Ahead before_tile() {
     if constexpr (stored || has_pieces) {
-      until_ = pieces_ * ++tile_ / tiles_;
+      // `until` is pieces * tiles made / tiles, without dividing: between two tiles nothing is multiplied.
+      for (owed_ += pieces_; owed_ >= tiles_; owed_ -= tiles_) ++until_;
       if (at_ == until_) return {};
       if constexpr (stored) {
         const Index from = std::exchange(at_, until_), lines = until_ - from;
         return {stored_next_ + from * piece_bytes, lines * line, lines};
       } else {
-        return b_.ahead(next_.k + at_ % in_panel() * piece, next_.n + at_ / in_panel() * C);
+        return b_.ahead(next_.k + row_ * piece, next_.n + panel_ * C);
       }
     }
     return {};
   }
   INKLING_INLINE void after_tile() {
     if constexpr (has_pieces)
-      for (; at_ < until_; ++at_) pack_piece(at_ / in_panel(), at_ % in_panel());
+      for (; at_ < until_; ++at_) {
+        pack_piece(panel_, row_);
+        if (++row_ == in_panel_) row_ = 0, ++panel_;
+      }
   }
 
  private:
   static Index units(const RightBlock& block) {
     return (block.columns + C - 1) / C * Tile<T>::right_units(block.depth);
   }
-  Index in_panel() const { return (next_.depth + piece - 1) / piece; }
   // A whole vector may be written behind a piece: pieces are packed in order.
   void pack_piece(Index panel, Index e) {
     const Index k = e * piece, j = panel * C;
@@ -104,7 +108,9 @@ class RightBlocks {
   T *buffer_ = nullptr, *other_ = nullptr;
   RightBlock next_{};
   const char* stored_next_ = nullptr;
-  Index tiles_ = 1, tile_ = 0, pieces_ = 0, at_ = 0, until_ = 0;
+  Index tiles_ = 1, pieces_ = 0, in_panel_ = 0;
+  Index at_ = 0, panel_ = 0, row_ = 0;  // the piece that is next: the row_-th of its panel
+  Index until_ = 0, owed_ = 0;          // pieces up to here are this tile's share
 };
 
 }  // namespace inkling::kernels::fast

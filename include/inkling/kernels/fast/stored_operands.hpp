@@ -126,14 +126,20 @@ struct RightPairs {
   Ahead ahead(Index k, Index n) const { return g.ahead(k, n); }
   void pack(Index k, Index depth, Index n, Index columns, Bf16Pair* out) const {
     if (depth == 0) return;
+    if (columns == Tile<Bf16Pair>::columns && depth % 2 == 0)
+      if (const float* from = g.in_image(k, n, columns)) return interleave(from, g.H * g.W, depth / 2, out);
+    pack_window(k, depth, n, columns, out);
+  }
+
+ private:
+  // Two functions for the same reason as multiply_panels(): the first runs between two tiles.
+  INKLING_NOINLINE static void interleave(const float* from, Index step, Index pairs, Bf16Pair* out) {
     constexpr Index W = width<float>, C = Tile<Bf16Pair>::columns;
-    if (columns == C && depth % 2 == 0)
-      if (const float* from = g.in_image(k, n, C)) {
-        const Index step = g.H * g.W;
-        for (Index e = 0; e < depth; e += 2, from += 2 * step, out += C)
-          for (Index j = 0; j < C; j += W) store_pairs(load(from + j), load(from + step + j), out + j);
-        return;
-      }
+    for (Index e = 0; e < pairs; ++e, from += 2 * step, out += C)
+      for (Index j = 0; j < C; j += W) store_pairs(load(from + j), load(from + step + j), out + j);
+  }
+  INKLING_NOINLINE void pack_window(Index k, Index depth, Index n, Index columns, Bf16Pair* out) const {
+    constexpr Index W = width<float>;
     const PatchWindow<float> window(g, k, depth, n, columns);
     auto& pieces = PatchWindow<float>::lists().pieces;
     auto& starts = PatchWindow<float>::lists().starts;

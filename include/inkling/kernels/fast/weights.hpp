@@ -4,12 +4,12 @@
 // 8-bit; g++ 12 -O3 -march=native; the fastest of many runs by processor time, on a busy machine; convolutions
 // directly, not through winograd.hpp):
 //                                      f32, f16         bf16             q8
-//   linear 4096 x  320 ->  320         112   95 %       217   92 %       298   64 %
-//   linear 1024 x  640 ->  640         112   95 %       224   95 %       334   71 %
-//   linear  256 x 1280 -> 1280         112   95 %       223   95 %       339   72 %
-//   linear 4096 x 1280 ->  320         112   95 %       223   95 %       329   70 %
-//   linear 4096 x  320 -> 2560         112   95 %       219   93 %       325   69 %
-//   linear   77 x  768 -> 3072         108   93 %       220   93 %       331   70 %
+//   linear 4096 x  320 ->  320         114   96 %       225   95 %       311   66 %
+//   linear 1024 x  640 ->  640         113   96 %       224   95 %       333   70 %
+//   linear  256 x 1280 -> 1280         114   96 %       224   95 %       337   71 %
+//   linear 4096 x 1280 ->  320         112   95 %       224   95 %       329   70 %
+//   linear 4096 x  320 -> 2560         113   96 %       226   96 %       321   68 %
+//   linear   77 x  768 -> 3072         111   94 %       222   94 %       334   70 %
 //   linear    1 x 1280 -> 1280          21               53               94          (weights read at 42, 53, 48 GB/s)
 //   3x3 320 -> 320 at 64 x 64          107   91 %       204   87 %       307   65 %
 //   3x3 640 -> 640 at 32 x 32          109   93 %       209   89 %       327   69 %
@@ -17,10 +17,10 @@
 //   3x3 1280 -> 1280 at 8 x 8          108   92 %       207   88 %       333   71 %
 //   3x3 512 -> 512 at 64 x 64          108   92 %       207   88 %       315   67 %
 //   3x3 128 -> 128 at 256 x 256        100   85 %       181   77 %       250   53 %
-//   1x1 320 -> 320 at 64 x 64          110   94 %       213   90 %       275   58 %
-//   1x1 640 -> 640 at 32 x 32          112   96 %       221   94 %       317   67 %
-//   1x1 1280 -> 1280 at 16 x 16        111   94 %       222   94 %       345   73 %
-//   1x1 256 -> 128 at 512 x 512        107   90 %       200   85 %       181   38 %
+//   1x1 320 -> 320 at 64 x 64          112   95 %       219   93 %       282   60 %
+//   1x1 640 -> 640 at 32 x 32          114   96 %       225   95 %       323   68 %
+//   1x1 1280 -> 1280 at 16 x 16        113   95 %       227   96 %       345   73 %
+//   1x1 256 -> 128 at 512 x 512        109   92 %       207   88 %       181   38 %
 // What each idea brought (linear 4096 x 320 -> 320, 3x3 320 -> 320 at 64 x 64):
 //                                                              f32           bf16          q8
 //   weights packed once                                        100  100      175  173      128  127
@@ -30,6 +30,7 @@
 //   prefetching one line at a time while multiplying           108  107      208  203      275  294
 //   tiles and their writing apart from the loops (gemm.hpp);
 //   linear layers only: blocks of 896 KB                       112           217           298
+//   tiles go to C straight from their registers (gemm.hpp)     114           225           311
 // and for 1x1 convolutions (320 -> 320 at 64 x 64), whose image lies in lines of 16 KB:
 //   as above                                                     103           188
 //   weights and images in large pages                            105           196
@@ -38,8 +39,10 @@
 //                                                                107           205
 //   the next block packed while one is multiplied                109           208   (right_blocks.hpp)
 //   tiles and their writing apart from the loops                 110           213
-// The rows of 3x3 are older than the last two steps. With few output channels (128) each number of the image is used too
-// rarely for what it costs to pack it.
+//   tiles go to C straight from their registers, blocks of 128 KB
+//                                                                112           219
+// The rows of 3x3 are older than the last three steps. With few output channels (128) each number of the image is used
+// too rarely for what it costs to pack it: 256 -> 128 at 512 x 512 would reach 221 with bf16 if packing took no time.
 #pragma once
 #include "inkling/kernels/fast/conv.hpp"  // first
 
