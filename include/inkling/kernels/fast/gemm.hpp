@@ -148,7 +148,7 @@ struct TileOfC {
   bool last;
   Epilogue epilogue;
 
-  // Columns j.. of row i.
+  // c[i, j..] = before[i, j..] + sum, and in the last block of k the epilogue of that
   template <std::size_t... V>
   INKLING_INLINE void put_row(Index i, const Vec<T>* sum, std::index_sequence<V...>, Index j = 0) const {
     constexpr Index W = width<T>;
