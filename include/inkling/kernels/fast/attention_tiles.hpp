@@ -66,17 +66,6 @@ INKLING_INLINE P hide(P p) {
   return p;
 }
 
-// The same vector, but the compiler does not know where it comes from: so it stays in its register and is not read from
-// memory once more for each row.
-template <class V>
-INKLING_INLINE V in_register(V x) {
-#if defined(INKLING_SIMD) && defined(__AVX512F__) && defined(__GNUC__)
-  if constexpr (requires { x.data; }) asm("" : "+v"(x.data));
-  else if constexpr (sizeof(V) == 64) asm("" : "+v"(x));
-#endif
-  return x;
-}
-
 // sum[i, v] += left[i] right[v] for one k. The fold over I names every sum; in a loop over an array g++ leaves them in
 // memory.
 template <class Left, class Unit, std::size_t... V, std::size_t... I>

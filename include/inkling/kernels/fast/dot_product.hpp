@@ -104,6 +104,7 @@ inline constexpr Index q8_units(Index lanes, bool weights) {
 template <bool WeightsLeft>
 struct Tile<Int8Quad<WeightsLeft>> {
   static constexpr Index rows = Tile<float>::rows, vectors = Tile<float>::vectors, columns = Tile<float>::columns;
+  static constexpr Index row_panels = Tile<float>::row_panels;
   static constexpr Index depth = Tile<float>::depth;
   static constexpr Index left_block = q8_units(rows, WeightsLeft), right_block = q8_units(columns, !WeightsLeft);
   static constexpr Index left_units = depth / q8_quads * left_block;

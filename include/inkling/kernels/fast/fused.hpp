@@ -47,7 +47,7 @@ struct GatedOut {
   Index columns_at(Index n) const { return std::min(C, D - first(n)); }
   // The partial sums, which may lie in memory; where there are none, the place of the result.
   Ahead ahead(Index m, Index n) const {
-    constexpr Index lines = C * 4 / 64;
+    constexpr Index lines = (C * 4 + 63) / 64;
     return c ? Ahead{c + m * row_stride + n, row_stride * 4, lines} : Ahead{y + m * D + first(n), D * 4, lines};
   }
 

@@ -6,8 +6,8 @@
 //   tasks        a range of rows and of column panels of C each; threads take them one after another
 //   blocks of B  B[depth, columns] is packed: second-level cache; the next one is on its way meanwhile
 //                (right_blocks.hpp)
-//   row panels   A[8, depth] is packed: first-level cache
-//   tiles        8 x 48 of C in registers (microkernel.hpp)
+//   row panels   A[8, depth] is packed: first-level cache; with 16 registers 4 of them: second-level cache
+//   tiles        8 x 48 of C in registers (microkernel.hpp, which has the figures for AVX2)
 // Weights that never change lie packed already (stored_operands.hpp) and are multiplied where they lie.
 // Every element of C is the same chain of multiply-adds over k, cut at the same places, wherever the tasks are cut. So
 // the result does not depend on the number of threads, bit for bit.
@@ -243,7 +243,7 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
           const Epilogue& epilogue = {}, const Sum<T>* start = nullptr) {
   if (M == 0 || N == 0) return;
   if (accumulate) start = out.c;
-  constexpr Index R = Tile<T>::rows, C = Tile<T>::columns;
+  constexpr Index R = Tile<T>::rows, C = Tile<T>::columns, A = Tile<T>::row_panels;
   constexpr Index most_columns = 8192;
   const KBlocks blocks = [&] {
     if constexpr (requires { a.blocks; }) return a.blocks;
@@ -277,7 +277,7 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
     };
     const Index most = std::min(most_groups, cuts.groups);
     RightBlocks<T, Right> feed(b, most * together * Tile<T>::right_units(blocks.step));
-    T* a_scratch = workspace<T, 1>(Tile<T>::left_units);
+    T* a_scratch = workspace<T, 1>(A * Tile<T>::left_units);
     Index* offsets = workspace<Index, 0>(most * G);
     alignas(64) Sum<T> tile[static_cast<std::size_t>(R * C)];
     const Index steps = cuts.count * blocks.count;
@@ -294,42 +294,49 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
       const bool last = k + blocks.step >= K;
       const T* b_panel = feed.panels({k, depth, n_begin, n_count}, known ? &next : nullptr,
                                      (m_end - m_begin + R - 1) / R * panels);
-      for (Index m = m_begin; m < m_end; m += R) {
-        const Index rows = std::min(R, m_end - m);
-        const T* a_panel = left_panel<T>(a, m, rows, k, depth, a_scratch);
-        for (Index n = 0; n < n_count; n += C) {
-          const T* b_tile = b_panel + n / C * panel_units;
-          const Ahead a_ahead = ahead_of(a, m + R, k, depth, n / C, panels), b_ahead = feed.before_tile();
-          if constexpr (together > 1) {
-            const Index columns = out.columns_at(n_begin + n);
-            const auto to = out.target(m, n_begin + n, before != nullptr, last);
-            const AheadOfTile ahead{out.ahead(m, n_begin + n), a_ahead, b_ahead};
-            multiply_tile_into<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile, to, ahead);
-            out.after_tile(rows, columns, m, n_begin + n, last);
-          } else {
-            const Index columns = std::min(C, n_count - n), at = m * out.row_stride + offsets[n];
-            constexpr Index bytes = sizeof(Sum<T>);
-            const auto tile_of = [&](const Sum<T>* c) {
-              return Ahead{c + at, out.row_stride * bytes, C * bytes / 64};
-            };
-            const AheadOfTile ahead{tile_of(out.c), a_ahead, b_ahead,
-                                    before && before != out.c ? tile_of(before) : Ahead{}};
-            const bool in_a_row = offsets[n + columns - 1] == offsets[n] + columns - 1;
-            const TileOfC<Sum<T>, Epilogue> to{
-                out.c + at, out.row_stride, before ? before + at : nullptr, m, n_begin + n, last, epilogue};
-            if (in_a_row)
-              multiply_tile_into<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile, to, ahead);
-            else {
-              multiply_tile<T, Left::order>(rows, columns, depth, a_panel, b_tile, tile, ahead);
-              write_scattered(tile, rows, columns, m, n_begin + n, out, offsets + n, before, last, epilogue);
-            }
-            if constexpr (requires { epilogue.function; })
-              if (last && epilogue.function)
-                for (Index i = 0; i < rows; ++i)
-                  apply_to_row(out.c + (m + i) * out.row_stride, offsets + n, columns, epilogue.function);
-          }
-          feed.after_tile();
+      for (Index m_group = m_begin; m_group < m_end; m_group += A * R) {
+        const Index in_group = std::min(A, (m_end - m_group + R - 1) / R);
+        const T* a_panels[static_cast<std::size_t>(A)];
+        for (Index i = 0; i < in_group; ++i) {
+          const Index m = m_group + i * R;
+          a_panels[i] = left_panel<T>(a, m, std::min(R, m_end - m), k, depth, a_scratch + i * Tile<T>::left_units);
         }
+        for (Index n_group = 0; n_group < n_count; n_group += G)
+          for (Index i = 0; i < in_group; ++i)
+            for (Index n = n_group; n < std::min(n_group + G, n_count); n += C) {
+              const Index m = m_group + i * R, rows = std::min(R, m_end - m);
+              const T* b_tile = b_panel + n / C * panel_units;
+              const Ahead a_ahead = ahead_of(a, m + A * R, k, depth, n / C, panels), b_ahead = feed.before_tile();
+              if constexpr (together > 1) {
+                const Index columns = out.columns_at(n_begin + n);
+                const auto to = out.target(m, n_begin + n, before != nullptr, last);
+                const AheadOfTile ahead{out.ahead(m, n_begin + n), a_ahead, b_ahead};
+                multiply_tile_into<T, Left::order>(rows, columns, depth, a_panels[i], b_tile, tile, to, ahead);
+                out.after_tile(rows, columns, m, n_begin + n, last);
+              } else {
+                const Index columns = std::min(C, n_count - n), at = m * out.row_stride + offsets[n];
+                constexpr Index bytes = sizeof(Sum<T>);
+                const auto tile_of = [&](const Sum<T>* c) {
+                  return Ahead{c + at, out.row_stride * bytes, (C * bytes + 63) / 64};
+                };
+                const AheadOfTile ahead{tile_of(out.c), a_ahead, b_ahead,
+                                        before && before != out.c ? tile_of(before) : Ahead{}};
+                const bool in_a_row = offsets[n + columns - 1] == offsets[n] + columns - 1;
+                const TileOfC<Sum<T>, Epilogue> to{
+                    out.c + at, out.row_stride, before ? before + at : nullptr, m, n_begin + n, last, epilogue};
+                if (in_a_row)
+                  multiply_tile_into<T, Left::order>(rows, columns, depth, a_panels[i], b_tile, tile, to, ahead);
+                else {
+                  multiply_tile<T, Left::order>(rows, columns, depth, a_panels[i], b_tile, tile, ahead);
+                  write_scattered(tile, rows, columns, m, n_begin + n, out, offsets + n, before, last, epilogue);
+                }
+                if constexpr (requires { epilogue.function; })
+                  if (last && epilogue.function)
+                    for (Index e = 0; e < rows; ++e)
+                      apply_to_row(out.c + (m + e) * out.row_stride, offsets + n, columns, epilogue.function);
+              }
+              feed.after_tile();
+            }
       }
     }
   };

@@ -3,7 +3,20 @@
 //   C[i, j] = sum_k A[i, k] B[k, j]      for 8 rows i and 3 vectors of columns j (AVX-512: 8 x 48 floats)
 //
 // Per step of k it loads 3 vectors of B and 8 single numbers of A and does 24 vector multiply-adds with them. A square
-// tile would load less still, but 24 accumulators + 3 + 1 are what fits into 32 registers.
+// tile would load less still, but 24 accumulators + 3 + 1 are what fits into 32 registers. With 16 registers (AVX2: 8 x
+// 24 floats) a tile is made in two passes of 4 rows: 12 + 3 + 1.
+//
+// Percent of what one thread of an AVX2 processor can have (Zen 3: 103 GFLOP/s; g++ 12 -O3 -march=native; the best of
+// many runs on a busy machine; linear layers with weights packed beforehand):
+//                                                      1024^3   4096x320->2560   256x5120->1280   77x768->3072
+//   as it stood, tuned with AVX-512 alone                  59               59               60             57
+//   vectors of B kept in registers (in_register)           87               83               84             83
+//   memory asked for every 16 steps, without a test
+//   in each of them                                        88               85               86             84
+//   8 panels of A one after another for a panel of B       89               89               89             86
+//   a tile of 8 rows in two passes, 4 panels of A          89               91               90             88
+// What is left of a pass of 320 steps: 1920 cycles of multiply-adds, 90 until its sums are written and the next begins,
+// 40 where panels come from the second-level cache, 30 for packing A and asking ahead.
 #pragma once
 #include "inkling/kernels/fast/simd.hpp"  // first
 
@@ -31,8 +44,11 @@ using Sum = typename Arithmetic<T>::Sum;
 
 template <class T>
 struct Tile {
-  static constexpr Index rows = vector_registers == 32 ? 8 : 4;
+  static constexpr Index rows = 8;
   static constexpr Index vectors = 3;
+  // So many panels of A are multiplied with a panel of B before the next of these comes. With half as wide tiles a panel
+  // of B is read twice as often; so it stays in the second-level cache, and the block it belongs to may lie behind it.
+  static constexpr Index row_panels = vector_registers == 32 ? 1 : 4;
   static constexpr Index columns = vectors * width<Sum<T>>;
   // So many units of k before the tile is written: the panel of A that they need fills 20 KB of the first-level cache,
   // and the 24 loads and stores of C vanish beside 640 * 24 multiply-adds. With 384, sums of 640 products made two
@@ -115,35 +131,60 @@ struct TileOfSums {
   }
 };
 
-// The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them in memory. A function of
-// its own: as part of a larger one it would have to share its registers. What it needs in the end it finds in `target`.
-template <class T, PanelOrder Order, class Target, std::size_t... V, std::size_t... I, std::size_t... Row>
-INKLING_NOINLINE void multiply_panels(Index units, const T* a, const T* b, const Target& target,
-                                      const AheadOfTile& ahead, std::index_sequence<V...> row_of_sums,
-                                      std::index_sequence<I...>, std::index_sequence<Row...>) {
+// Rows of a tile whose sums are in registers at a time.
+inline constexpr Index pass_rows = vector_registers == 32 ? 8 : 4;
+
+// Steps of k from one AheadOfTile::fetch to the next: about 96 cycles. What a fetch has to compute takes as long as a
+// step of 12 multiply-adds.
+inline constexpr Index fetch_every = vector_registers == 32 ? 4 : 16;
+
+// Rows `first`.. of a tile. The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them
+// in memory.
+template <class T, PanelOrder Order, Index first, class Target, std::size_t... V, std::size_t... I,
+          std::size_t... Row>
+INKLING_INLINE void multiply_pass(Index units, const T* a, const T* b, const Target& target, const AheadOfTile& ahead,
+                                  std::index_sequence<V...> row_of_sums, std::index_sequence<I...>,
+                                  std::index_sequence<Row...>) {
   using A = Arithmetic<T>;
   constexpr std::size_t vectors = sizeof...(V);
   constexpr Index W = width<Sum<T>>;
   Vec<Sum<T>> sum[] = {(void(I), Vec<Sum<T>>(Sum<T>(0)))...};
-  for (Index k = 0; k < units; ++k) {
-    if (k % 4 == 0) ahead.fetch<Tile<T>::rows>(k / 4);
-    const decltype(A::row(b)) row[] = {A::row(b + static_cast<Index>(V) * W)...};
-    ((sum[I] = A::multiply_add(A::repeat(a + panel_offset<T, Order>(static_cast<Index>(I / vectors), 0)),
-                               row[I % vectors], sum[I])),
-     ...);
-    a += panel_offset<T, Order>(0, 1);
-    b += Tile<T>::columns;
+  const Index fetched = first / pass_rows * ((units + fetch_every - 1) / fetch_every);
+  for (Index k0 = 0; k0 < units; k0 += fetch_every) {
+    ahead.fetch<Tile<T>::rows>(fetched + k0 / fetch_every);
+    for (Index k = k0; k < std::min(k0 + fetch_every, units); ++k) {
+      const decltype(A::row(b)) row[] = {in_register(A::row(b + static_cast<Index>(V) * W))...};
+      ((sum[I] = A::multiply_add(A::repeat(a + panel_offset<T, Order>(first + static_cast<Index>(I / vectors), 0)),
+                                 row[I % vectors], sum[I])),
+       ...);
+      a += panel_offset<T, Order>(0, 1);
+      b += Tile<T>::columns;
+    }
   }
-  (target.put_row(static_cast<Index>(Row), sum + Row * vectors, row_of_sums), ...);
+  (target.put_row(first + static_cast<Index>(Row), sum + Row * vectors, row_of_sums), ...);
+}
+
+// As many rows at a time as there are registers for. A function of its own: as part of a larger one it would have to
+// share its registers. What it needs in the end it finds in `target`.
+template <class T, PanelOrder Order, Index Rows, class Target, class Vectors, std::size_t... Pass>
+INKLING_NOINLINE void multiply_panels(Index units, const T* a, const T* b, const Target& target,
+                                      const AheadOfTile& ahead, Vectors row_of_sums, std::index_sequence<Pass...>) {
+  const auto pass = [&]<Index first>(std::integral_constant<Index, first>) {
+    constexpr auto rows = static_cast<std::size_t>(std::min(pass_rows, Rows - first));
+    multiply_pass<T, Order, first>(units, a, b, target, ahead, row_of_sums,
+                                   std::make_index_sequence<rows * Vectors::size()>{},
+                                   std::make_index_sequence<rows>{});
+  };
+  (pass(std::integral_constant<Index, static_cast<Index>(Pass) * pass_rows>{}), ...);
 }
 
 template <class T, PanelOrder Order, Index Rows, Index Vectors, class Target>
 void multiply_panels(Index depth, const T* a, const T* b, const Target& target, const AheadOfTile& ahead) {
   constexpr Index numbers = Arithmetic<T>::numbers;
-  multiply_panels<T, Order>((depth + numbers - 1) / numbers, a, b, target, ahead,
-                            std::make_index_sequence<static_cast<std::size_t>(Vectors)>{},
-                            std::make_index_sequence<static_cast<std::size_t>(Rows * Vectors)>{},
-                            std::make_index_sequence<static_cast<std::size_t>(Rows)>{});
+  constexpr auto vectors = static_cast<std::size_t>(Vectors);
+  constexpr auto passes = static_cast<std::size_t>((Rows + pass_rows - 1) / pass_rows);
+  multiply_panels<T, Order, Rows>((depth + numbers - 1) / numbers, a, b, target, ahead,
+                                  std::make_index_sequence<vectors>{}, std::make_index_sequence<passes>{});
 }
 
 // All rows of a tile, and as many vectors of columns as there are.

@@ -39,7 +39,7 @@ struct Patches {
   Ahead ahead(Index k, Index n) const {
     const Index pixels = H * W, image = image_of(n);
     return {x + image * image_stride + k * pixels + (n - image * pixels), pixels * static_cast<Index>(sizeof(T)),
-            Tile<T>::columns * static_cast<Index>(sizeof(T)) / 64};
+            (Tile<T>::columns * static_cast<Index>(sizeof(T)) + 63) / 64};
   }
   // Between two tiles nothing is multiplied, and a division takes as long as a row of a tile: most often there is none.
   Index image_of(Index n) const { return n < H * W ? 0 : n / (H * W); }

@@ -78,6 +78,25 @@ struct Store {
 inline constexpr Load load;
 inline constexpr Store store;
 
+// The same vector, but the compiler does not know where it comes from: so it stays in its register and is not read from
+// memory once more for each use, which g++ likes to do inside of multiply-adds.
+template <class V>
+INKLING_INLINE V in_register(V x) {
+#if defined(__GNUC__) && defined(__AVX512F__)
+  if constexpr (requires { x.data; }) asm("" : "+v"(x.data));
+  else if constexpr (sizeof(V) == 64) asm("" : "+v"(x));
+#elif defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__))
+#if defined(__aarch64__)
+#define INKLING_VECTOR_REGISTER "+w"
+#else
+#define INKLING_VECTOR_REGISTER "+x"
+#endif
+  if constexpr (requires { x.data; }) asm("" : INKLING_VECTOR_REGISTER(x.data));
+#undef INKLING_VECTOR_REGISTER
+#endif
+  return x;
+}
+
 // x * y + z, rounded once where the processor can. xsimd 8 multiplies, then adds, on AVX-512.
 template <class T>
 INKLING_INLINE Vec<T> mul_add(const Vec<T>& x, const Vec<T>& y, const Vec<T>& z) {
