@@ -19,28 +19,63 @@ namespace inkling::kernels::fast {
 
 inline constexpr double log2_e = 1.4426950408889634, ln_2 = 0.6931471805599453;
 
-#if defined(INKLING_SIMD) && defined(__AVX512F__)
-// 2^n p(r), p(r) = 1 + c1 r + ... + c5 r^5. scalef does the rest: it reaches 0 below and infinity above the range of
-// floats, and gives these for n = -inf and n = inf whatever p is, NaN included.
-INKLING_INLINE __m512 scaled_polynomial(__m512 n, __m512 r, float c1, float c2, float c3, float c4, float c5) {
-  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(c5), r, _mm512_set1_ps(c4));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c3));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c2));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c1));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F));
-  return _mm512_scalef_ps(p, n);
+#if defined(INKLING_SIMD) && (defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__)))
+#define INKLING_OWN_EXPONENTIAL 1
+#if defined(__AVX512F__)
+// x rounded to a whole number; 8: to nearest, no exception
+INKLING_INLINE Vec<float> nearest(const Vec<float>& x) { return Vec<float>(_mm512_roundscale_ps(x, 8)); }
+// 2^n p. It reaches 0 below and infinity above the range of floats, and gives these for n = -inf and n = inf whatever p
+// is, NaN included.
+INKLING_INLINE Vec<float> scaled(const Vec<float>& p, const Vec<float>& n) {
+  return Vec<float>(_mm512_scalef_ps(p, n));
 }
-inline constexpr int nearest_integer = 8;  // the code of roundscale: to nearest, no exception
+INKLING_INLINE Vec<float> scaled_in_range(const Vec<float>& p, const Vec<float>& n) { return scaled(p, n); }
+INKLING_INLINE Vec<float> in_range(const Vec<float>& x) { return x; }
+// NaN passes: min and max return their second operand then.
+INKLING_INLINE Vec<float> clamped(const Vec<float>& x, float least, float most) {
+  return Vec<float>(_mm512_max_ps(_mm512_set1_ps(least), _mm512_min_ps(_mm512_set1_ps(most), x)));
+}
+#else
+INKLING_INLINE Vec<float> nearest(const Vec<float>& x) {
+  return Vec<float>(_mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+INKLING_INLINE Vec<float> clamped(const Vec<float>& x, float least, float most) {
+  return Vec<float>(_mm256_max_ps(_mm256_set1_ps(least), _mm256_min_ps(_mm256_set1_ps(most), x)));
+}
+// 2^n p for -127 <= n <= 128: n is added to the exponent, bits 23 to 30. With p = 1 that is 0 for n = -127 and infinity
+// for n = 128, so x is clamped to these.
+INKLING_INLINE Vec<float> scaled_in_range(const Vec<float>& p, const Vec<float>& n) {
+  const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+  return Vec<float>(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent)));
+}
+INKLING_INLINE Vec<float> in_range(const Vec<float>& x) { return clamped(x, -127.0F, 128.0F); }
+// 2^n p for |n| < 250, in two steps: exact also where only the result leaves the range of normal floats.
+INKLING_INLINE Vec<float> scaled(const Vec<float>& p, const Vec<float>& n) {
+  const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), bias = _mm256_set1_epi32(127);
+  const auto power = [&](__m256i e) {
+    return Vec<float>(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, bias), 23)));
+  };
+  return p * power(half) * power(_mm256_sub_epi32(whole, half));
+}
+#endif
+// p(r) = 1 + c1 r + ... + c5 r^5
+INKLING_INLINE Vec<float> polynomial(const Vec<float>& r, float c1, float c2, float c3, float c4, float c5) {
+  Vec<float> p = mul_add<float>(Vec<float>(c5), r, Vec<float>(c4));
+  p = mul_add<float>(p, r, Vec<float>(c3));
+  p = mul_add<float>(p, r, Vec<float>(c2));
+  p = mul_add<float>(p, r, Vec<float>(c1));
+  return mul_add<float>(p, r, Vec<float>(1.0F));
+}
 #endif
 
-// 2^x
+// 2^x. On AVX2 what is below 2^-126 is inexact, but less than that.
 template <class T>
 INKLING_INLINE Vec<T> power_of_two(const Vec<T>& x) {
-#if defined(INKLING_SIMD) && defined(__AVX512F__)
+#if defined(INKLING_OWN_EXPONENTIAL)
   if constexpr (std::is_same_v<T, float>) {
-    const __m512 n = _mm512_roundscale_ps(x, nearest_integer);
-    return Vec<T>(scaled_polynomial(n, _mm512_sub_ps(x, n), 0.693146978F, 0.240222421F, 0.0555073377F, 0.00967151313F,
-                                    0.00132647202F));
+    const Vec<float> y = in_range(x), n = nearest(y);
+    return scaled_in_range(
+        polynomial(y - n, 0.693146978F, 0.240222421F, 0.0555073377F, 0.00967151313F, 0.00132647202F), n);
   }
 #endif
   using std::exp2;
@@ -49,11 +84,11 @@ INKLING_INLINE Vec<T> power_of_two(const Vec<T>& x) {
 
 // 2^x to 13 bits, for what will be rounded to bfloat16 (9 bits): off by at most 1.02e-4 of itself, 2^0 is 1.
 INKLING_INLINE Vec<float> coarse_power_of_two(const Vec<float>& x) {
-#if defined(INKLING_SIMD) && defined(__AVX512F__)
-  const __m512 n = _mm512_roundscale_ps(x, nearest_integer), r = _mm512_sub_ps(x, n);
-  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.0550083481F), r, _mm512_set1_ps(0.242211178F));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.693283081F));
-  return Vec<float>(_mm512_scalef_ps(_mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F)), n));
+#if defined(INKLING_OWN_EXPONENTIAL)
+  const Vec<float> y = in_range(x), n = nearest(y), r = y - n;
+  Vec<float> p = mul_add<float>(Vec<float>(0.0550083481F), r, Vec<float>(0.242211178F));
+  p = mul_add<float>(p, r, Vec<float>(0.693283081F));
+  return scaled_in_range(mul_add<float>(p, r, Vec<float>(1.0F)), n);
 #else
   return power_of_two<float>(x);
 #endif
@@ -63,14 +98,13 @@ INKLING_INLINE Vec<float> coarse_power_of_two(const Vec<float>& x) {
 // x too, so ln 2 is split in two (Cody & Waite 1980, "Software manual for the elementary functions", chapter 6).
 template <class T>
 INKLING_INLINE Vec<T> exponential(const Vec<T>& x) {
-#if defined(INKLING_SIMD) && defined(__AVX512F__)
+#if defined(INKLING_OWN_EXPONENTIAL)
   if constexpr (std::is_same_v<T, float>) {
-    // Beyond +-200 the result is 0 or infinity anyway. NaN passes: min and max return their second operand then.
-    const __m512 y = _mm512_max_ps(_mm512_set1_ps(-200.0F), _mm512_min_ps(_mm512_set1_ps(200.0F), x));
-    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(y, _mm512_set1_ps(1.44269504F)), nearest_integer);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693145752F), y);   // 0x1.62e4p-1: 15 bits, times n exact
-    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.42860677e-6F), r);        // ln 2 - 0x1.62e4p-1
-    return Vec<T>(scaled_polynomial(n, r, 0.999999707F, 0.499991495F, 0.166676363F, 0.0418979314F, 0.00829031031F));
+    const Vec<float> y = clamped(x, -150.0F, 150.0F);  // beyond them the result is 0 or infinity anyway
+    const Vec<float> n = nearest(y * Vec<float>(1.44269504F));
+    Vec<float> r = mul_add<float>(n, Vec<float>(-0.693145752F), y);   // 0x1.62e4p-1: 15 bits, times n exact
+    r = mul_add<float>(n, Vec<float>(-1.42860677e-6F), r);            // ln 2 - 0x1.62e4p-1
+    return scaled(polynomial(r, 0.999999707F, 0.499991495F, 0.166676363F, 0.0418979314F, 0.00829031031F), n);
   }
 #endif
   using std::exp;
