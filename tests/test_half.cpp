@@ -87,6 +87,18 @@ TEST_CASE("bfloat16: all 65,536 patterns widen exactly and come back") { check_a
 TEST_CASE("half: rounding to nearest even around every pair of neighbours") { check_rounding<half>(10, 0x7C00); }
 TEST_CASE("bfloat16: rounding to nearest even around every pair") { check_rounding<bfloat16>(7, 0x7F80); }
 
+TEST_CASE("bfloat16: rounding a float in place gives the value of the rounded bits, NaN included") {
+  int wrong = 0;
+  for (std::uint32_t high = 0; high < 65536; ++high)
+    for (std::uint32_t low : {0u, 1u, 0x7FFFu, 0x8000u, 0x8001u, 0xFFFFu}) {
+      const float x = std::bit_cast<float>(high << 16 | low);
+      const std::uint32_t got = std::bit_cast<std::uint32_t>(inkling::detail::rounded_to_bfloat16(x));
+      if (got != std::uint32_t{inkling::detail::bfloat16_bits(x)} << 16 && wrong++ < 5)
+        MESSAGE("bits " << (high << 16 | low) << ": got " << got);
+    }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("half and bfloat16: overflow, infinities and NaN") {
   const float largest = std::numeric_limits<float>::max();
   // 65520 is the middle between 65504, the largest half, and 65536, where the next would be.

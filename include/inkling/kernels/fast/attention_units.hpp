@@ -31,8 +31,7 @@ using Bf16Unit = Bf16Number;
 #endif
 
 inline void round_row(const float* x, Index n, Bf16Number* out) {
-  for (Index i = 0; i < n; ++i)
-    out[i].value = std::bit_cast<float>(std::uint32_t{inkling::detail::bfloat16_bits(x[i])} << 16);
+  for (Index i = 0; i < n; ++i) out[i].value = inkling::detail::rounded_to_bfloat16(x[i]);
 }
 
 // A register of numbers as units, or two registers as pairs.

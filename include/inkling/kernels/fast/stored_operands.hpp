@@ -67,8 +67,7 @@ struct LeftWeight {
 template <WeightType type>
 void round_activations(float* x, Index n, Index stride) {
   if constexpr (type == WeightType::bf16) {
-    for (Index i = 0; i < n; ++i)
-      x[i * stride] = std::bit_cast<float>(std::uint32_t{detail::bfloat16_bits(x[i * stride])} << 16);
+    for (Index i = 0; i < n; ++i) x[i * stride] = detail::rounded_to_bfloat16(x[i * stride]);
   } else {
     std::uint32_t largest = 0;
     for (Index i = 0; i < n; ++i)
@@ -95,6 +94,8 @@ struct RightRounded {
   void pack(Index k, Index depth, Index n, Index columns, float* out) const {
     constexpr Index C = Tile<float>::columns;
     x.pack(k, depth, n, columns, out);
+    if constexpr (type == WeightType::bf16)
+      return round_activations<type>(out, (columns + C - 1) / C * C * depth, 1);
     for (Index j = 0; j < columns; j += C)
       for (Index e = 0; e < depth; e += q8_block)
         for (Index c = 0; c < C; ++c)

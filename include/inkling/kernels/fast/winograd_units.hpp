@@ -43,7 +43,7 @@ INKLING_INLINE Vec<float> unit_of([[maybe_unused]] const Vec<float>& before, con
 #else
     alignas(64) std::array<float, static_cast<std::size_t>(width<float>)> lane;
     store(lane.data(), x);
-    for (float& e : lane) e = std::bit_cast<float>(std::uint32_t{inkling::detail::bfloat16_bits(e)} << 16);
+    for (float& e : lane) e = inkling::detail::rounded_to_bfloat16(e);
     return load(lane.data());
 #endif
   } else {
