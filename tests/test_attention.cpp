@@ -96,6 +96,29 @@ TEST_CASE_TEMPLATE("exponential: 2^x and e^x to two units in the last place, 0 a
     fast::store(lane.data(), fast::exponential<T>(fast::Vec<T>(static_cast<T>(x))));
     CHECK(static_cast<double>(lane[0]) == y);
   }
+  const auto of = [](const fast::Vec<T>& v) {
+    std::array<T, static_cast<std::size_t>(fast::width<T>)> lane;
+    fast::store(lane.data(), v);
+    return static_cast<double>(lane[0]);
+  };
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  CHECK(std::isnan(of(fast::power_of_two<T>(fast::Vec<T>(nan)))));
+  CHECK(std::isnan(of(fast::exponential<T>(fast::Vec<T>(nan)))));
+  // Where floats lose their last places a result may be 0, but not more than twice the smallest normal one off.
+  if constexpr (std::is_same_v<T, float>) {
+    double off = 0, below = 0;
+    for (double x = -160; x <= 160; x += 1.0 / 64) {
+      const double two = of(fast::power_of_two<T>(fast::Vec<T>(static_cast<T>(x))));
+      const double e = of(fast::exponential<T>(fast::Vec<T>(static_cast<T>(x * fast::ln_2))));
+      const double expected = std::exp2(x);
+      below = std::min({below, two, e});
+      if (x < -124) off = std::max({off, std::abs(two - expected), std::abs(e - expected)});
+      if (x > 124 && x < 127) off = std::max(off, std::isfinite(two) && std::isfinite(e) ? 0.0 : 1.0);
+      if (x > 128) off = std::max(off, std::isinf(two) && std::isinf(e) ? 0.0 : 1.0);
+    }
+    CHECK(off <= 2 * static_cast<double>(std::numeric_limits<float>::min()));
+    CHECK(below == 0);
+  }
 }
 
 TEST_CASE_TEMPLATE("attention: widths, lengths and masks against the reference in double", T, float, double) {

@@ -8,6 +8,9 @@
 // What a register of 16 floats takes with AVX-512 (Zen 4, in the first-level cache, load, sum and store included):
 //   xsimd's exp 4.06 ns   xsimd's exp2 3.51 ns   this 1.63 ns   and with a table of 32 and degree 2 1.66 ns
 // Its nine instructions are spread over all pipes, so that five multiply-adds are what remains to be waited for.
+//
+// AVX2 has no instruction for 2^n p: n is added to the exponent in integers, and x clamped before. Numbers a nanosecond
+// in the first-level cache (Zen 3, registers of 8): 2^x 5.7, e^x 3.6 (xsimd's 2.9), SiLU 2.3.
 #pragma once
 #include "inkling/core/intrinsics.hpp"  // first
 
@@ -31,6 +34,8 @@ INKLING_INLINE Vec<float> scaled(const Vec<float>& p, const Vec<float>& n) {
 }
 INKLING_INLINE Vec<float> scaled_in_range(const Vec<float>& p, const Vec<float>& n) { return scaled(p, n); }
 INKLING_INLINE Vec<float> in_range(const Vec<float>& x) { return x; }
+// e^x is 0 or infinity beyond them.
+inline constexpr float least_exponent = -200, most_exponent = 200;
 // NaN passes: min and max return their second operand then.
 INKLING_INLINE Vec<float> clamped(const Vec<float>& x, float least, float most) {
   return Vec<float>(_mm512_max_ps(_mm512_set1_ps(least), _mm512_min_ps(_mm512_set1_ps(most), x)));
@@ -49,13 +54,13 @@ INKLING_INLINE Vec<float> scaled_in_range(const Vec<float>& p, const Vec<float>&
   return Vec<float>(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent)));
 }
 INKLING_INLINE Vec<float> in_range(const Vec<float>& x) { return clamped(x, -127.0F, 128.0F); }
-// 2^n p for |n| < 250, in two steps: exact also where only the result leaves the range of normal floats.
+// e^x is less than 2^-125 or infinite beyond them.
+inline constexpr float least_exponent = -87.4F, most_exponent = 89;
+// 2^n p for -126 <= n <= 128, p < 2, as 2 (2^(n - 1) p): infinity where that is too large. 2^-127 counts as 0.
 INKLING_INLINE Vec<float> scaled(const Vec<float>& p, const Vec<float>& n) {
-  const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), bias = _mm256_set1_epi32(127);
-  const auto power = [&](__m256i e) {
-    return Vec<float>(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, bias), 23)));
-  };
-  return p * power(half) * power(_mm256_sub_epi32(whole, half));
+  const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(126));
+  const Vec<float> half = p * Vec<float>(_mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+  return half + half;
 }
 #endif
 // p(r) = 1 + c1 r + ... + c5 r^5
@@ -100,7 +105,7 @@ template <class T>
 INKLING_INLINE Vec<T> exponential(const Vec<T>& x) {
 #if defined(INKLING_OWN_EXPONENTIAL)
   if constexpr (std::is_same_v<T, float>) {
-    const Vec<float> y = clamped(x, -150.0F, 150.0F);  // beyond them the result is 0 or infinity anyway
+    const Vec<float> y = clamped(x, least_exponent, most_exponent);
     const Vec<float> n = nearest(y * Vec<float>(1.44269504F));
     Vec<float> r = mul_add<float>(n, Vec<float>(-0.693145752F), y);   // 0x1.62e4p-1: 15 bits, times n exact
     r = mul_add<float>(n, Vec<float>(-1.42860677e-6F), r);            // ln 2 - 0x1.62e4p-1
