@@ -138,8 +138,8 @@ inline constexpr Index pass_rows = vector_registers == 32 ? 8 : 4;
 // step of 12 multiply-adds.
 inline constexpr Index fetch_every = vector_registers == 32 ? 4 : 16;
 
-// Rows `first`.. of a tile. The fold over I writes out all accumulators by name: in a loop over an array g++ leaves them
-// in memory.
+// Rows `first`.. of a tile. The fold over I writes out all accumulators by name: in a loop over an array g++ leaves
+// them in memory.
 template <class T, PanelOrder Order, Index first, class Target, std::size_t... V, std::size_t... I,
           std::size_t... Row>
 INKLING_INLINE void multiply_pass(Index units, const T* a, const T* b, const Target& target, const AheadOfTile& ahead,

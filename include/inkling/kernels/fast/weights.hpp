@@ -120,8 +120,8 @@ void linear_into(const Tensor<float, N>& x, const PackedWeight& w, const PackedE
 template <std::same_as<float> T>
 void conv2d_into(const Tensor<T, 4>& x, const PackedWeight& w, const Shape<4>& w_shape, const Conv2dOptions& o,
                  const PackedEpilogue& epilogue, Tensor<T, 4>& y) {
-  // Products of bf16 are about twice as fast as those of floats, of 8-bit integers up to four times, where the processor
-  // has them.
+  // Products of bf16 are about twice as fast as those of floats, of 8-bit integers up to four times, where the
+  // processor has them.
   double speed = 1;
   with_weight_type(w.type(), [&](auto type) {
     speed = static_cast<double>(Arithmetic<Unit<type, WeightUse::convolution>>::numbers);
