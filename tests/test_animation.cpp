@@ -137,7 +137,8 @@ bool same(const Image& a, const Image& b) {
 
 TEST_CASE("up to 256 colours come back as they were") {
   for (const int colors : {1, 2, 3, 4, 5, 16, 17, 200, 256})
-    for (const auto& [w, h] : {std::pair<Index, Index>{1, 1}, {1, 7}, {5, 3}, {40, 31}, {150, 149}, {300, 301}}) {
+    for (const Shape<2>& size : {Shape<2>{1, 1}, {1, 7}, {5, 3}, {40, 31}, {150, 149}, {300, 301}}) {
+      const Index w = size[0], h = size[1];
       CAPTURE(colors);
       CAPTURE(w);
       CAPTURE(h);

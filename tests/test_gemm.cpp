@@ -131,7 +131,9 @@ TEST_CASE_TEMPLATE("gemm: the same bytes with any number of threads", T, float, 
 TEST_CASE("gemm: the cut into tasks gives every thread the same share") {
   for (bool stored : {false, true})
     for (Index threads : {1, 2, 3, 4, 8, 16})
-      for (const auto& [m, n] : {Shape<2>{8, 86}, Shape<2>{512, 7}, Shape<2>{1, 1000}, Shape<2>{40, 2}, Shape<2>{1, 1}}) {
+      for (const Shape<2>& shape :
+           {Shape<2>{8, 86}, Shape<2>{512, 7}, Shape<2>{1, 1000}, Shape<2>{40, 2}, Shape<2>{1, 1}}) {
+        const Index m = shape[0], n = shape[1];
         const GemmGrid grid = gemm_grid(m, 8, n, 48, n * 48 - 40, threads, stored);
         CAPTURE(stored);
         CAPTURE(threads);
@@ -169,7 +171,8 @@ TEST_CASE_TEMPLATE("gemm: epilogues see every element once, after the last block
 }
 
 TEST_CASE_TEMPLATE("gemm: a block is transposed whole and in part", T, float, double) {
-  for (const auto& [rows, columns] : {Shape<2>{8, 8}, Shape<2>{17, 33}, Shape<2>{1, 9}, Shape<2>{40, 3}}) {
+  for (const Shape<2>& shape : {Shape<2>{8, 8}, Shape<2>{17, 33}, Shape<2>{1, 9}, Shape<2>{40, 3}}) {
+    const Index rows = shape[0], columns = shape[1];
     const std::vector<T> from = random_values<T>(rows * columns, 6);
     std::vector<T> to(from.size());
     transpose(from.data(), columns, rows, columns, to.data(), rows);

@@ -280,7 +280,9 @@ TEST_CASE("winograd: convolutions take this way where it pays, and no other") {
   }
   SUBCASE("packed weights") {
     const auto wide_x = random(Shape<4>{1, 320, 32, 32}, 5), wide_w = random(Shape<4>{100, 320, 3, 3}, 6);
-    for (WeightType type : {WeightType::f32, WeightType::f16, WeightType::bf16}) {
+    for (WeightType type : {WeightType::f32, WeightType::f16, WeightType::bf16, WeightType::q8}) {
+      using Quad = fast::Unit<WeightType::q8, WeightUse::convolution>;
+      if (type == WeightType::q8 && fast::Arithmetic<Quad>::numbers > 1) continue;  // multiplied as integers, directly
       CAPTURE(to_string(type));
       const PackedWeight packed(100, 320 * 9, wide_w.data(), type, WeightUse::convolution);
       const auto stored = unpacked(packed, wide_w.shape(), WeightUse::convolution, "test");

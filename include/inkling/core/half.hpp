@@ -57,7 +57,8 @@ inline std::uint16_t bfloat16_bits(float value) {
   if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);  // NaN stays NaN
   return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
 }
-// The value of those bits, without a branch and in 32 bits throughout: so loops over it become vector instructions.
+// The value of those bits, without a branch and in 32 bits throughout: so loops over it become vector instructions
+// (with -O3).
 inline float rounded_to_bfloat16(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;

@@ -27,7 +27,7 @@
 //   twice as many keys in a block of them, which are half as large                      115       187          80 %
 //   each weight stored as soon as it is there, no pointer waited for                    112       191          81 %
 //   upper rows of a tile ahead of the lower ones, rows of heads asked for early         108       199          84 %
-// With AVX2 (Zen 3: 103 GFLOP/s) the same takes 260 ms, 80 % of the peak; 4096 x 77 x 40 reaches 63 %, 4096^2 x 512 90 %.
+// With AVX2 (Zen 3: 103 GFLOP/s) fp32 takes 260 ms, 80 % of the peak; 4096 x 77 x 40 reaches 63 %, 4096^2 x 512 90 %.
 // Other shapes with AVX-512, fp32 and bfloat16, of the peak: 1024^2 x 80 90 and 84 %, 256^2 x 160 90 and 83 %,
 // 4096 x 77 x 40 77 and 61 %, 4096^2 x 512 with one head 96 and 91 %.
 // What is left: the products alone would take 182 ms. With everything in the first-level cache a tile of 8 keys takes 960

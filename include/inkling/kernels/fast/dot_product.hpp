@@ -5,7 +5,7 @@
 //
 // So one multiply-add of the micro-kernel does two or four steps of k, and panels keep their geometry: a unit is still
 // 32 bits. A processor without these instructions rounds its operands alike and multiplies in fp32
-// (stored_operands.hpp).
+// (stored_operands.hpp); its 3x3 convolutions go by Winograd's way, in fp32 throughout.
 //
 // Measured, one thread, G operations/s (AMD Zen 4, AVX-512, every register busy; g++ 12 -O3 -march=native; the fastest
 // of many runs by processor time):
@@ -104,7 +104,7 @@ inline constexpr Index q8_units(Index lanes, bool weights) {
 template <bool WeightsLeft>
 struct Tile<Int8Quad<WeightsLeft>> {
   static constexpr Index rows = Tile<float>::rows, vectors = Tile<float>::vectors, columns = Tile<float>::columns;
-  static constexpr Index row_panels = Tile<float>::row_panels;
+  static constexpr Index panels_in_group = Tile<float>::panels_in_group;
   static constexpr Index depth = Tile<float>::depth;
   static constexpr Index left_block = q8_units(rows, WeightsLeft), right_block = q8_units(columns, !WeightsLeft);
   static constexpr Index left_units = depth / q8_quads * left_block;

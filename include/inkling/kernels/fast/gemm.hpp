@@ -129,7 +129,7 @@ INKLING_INLINE const T* left_panel(const Left& a, Index m, Index rows, Index k, 
   else return a.pack(m, rows, k, depth, scratch), scratch;
 }
 
-// A tile's share of the panel of A that comes next.
+// A tile's share of the panel of A that takes this one's place in the next group.
 template <class Left>
 Ahead ahead_of(const Left& a, Index m, Index k, Index depth, Index part, Index parts) {
   if constexpr (requires { a.ahead(m, k, depth, part, parts); }) return a.ahead(m, k, depth, part, parts);
@@ -243,7 +243,7 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
           const Epilogue& epilogue = {}, const Sum<T>* start = nullptr) {
   if (M == 0 || N == 0) return;
   if (accumulate) start = out.c;
-  constexpr Index R = Tile<T>::rows, C = Tile<T>::columns, A = Tile<T>::row_panels;
+  constexpr Index R = Tile<T>::rows, C = Tile<T>::columns, group = Tile<T>::panels_in_group;
   constexpr Index most_columns = 8192;
   const KBlocks blocks = [&] {
     if constexpr (requires { a.blocks; }) return a.blocks;
@@ -277,7 +277,7 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
     };
     const Index most = std::min(most_groups, cuts.groups);
     RightBlocks<T, Right> feed(b, most * together * Tile<T>::right_units(blocks.step));
-    T* a_scratch = workspace<T, 1>(A * Tile<T>::left_units);
+    T* a_scratch = workspace<T, 1>(group * Tile<T>::left_units);
     Index* offsets = workspace<Index, 0>(most * G);
     alignas(64) Sum<T> tile[static_cast<std::size_t>(R * C)];
     const Index steps = cuts.count * blocks.count;
@@ -294,9 +294,9 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
       const bool last = k + blocks.step >= K;
       const T* b_panel = feed.panels({k, depth, n_begin, n_count}, known ? &next : nullptr,
                                      (m_end - m_begin + R - 1) / R * panels);
-      for (Index m_group = m_begin; m_group < m_end; m_group += A * R) {
-        const Index in_group = std::min(A, (m_end - m_group + R - 1) / R);
-        const T* a_panels[static_cast<std::size_t>(A)];
+      for (Index m_group = m_begin; m_group < m_end; m_group += group * R) {
+        const Index in_group = std::min(group, (m_end - m_group + R - 1) / R);
+        const T* a_panels[static_cast<std::size_t>(group)] = {};
         for (Index i = 0; i < in_group; ++i) {
           const Index m = m_group + i * R;
           a_panels[i] = left_panel<T>(a, m, std::min(R, m_end - m), k, depth, a_scratch + i * Tile<T>::left_units);
@@ -306,7 +306,7 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
             for (Index n = n_group; n < std::min(n_group + G, n_count); n += C) {
               const Index m = m_group + i * R, rows = std::min(R, m_end - m);
               const T* b_tile = b_panel + n / C * panel_units;
-              const Ahead a_ahead = ahead_of(a, m + A * R, k, depth, n / C, panels), b_ahead = feed.before_tile();
+              const Ahead a_ahead = ahead_of(a, m + group * R, k, depth, n / C, panels), b_ahead = feed.before_tile();
               if constexpr (together > 1) {
                 const Index columns = out.columns_at(n_begin + n);
                 const auto to = out.target(m, n_begin + n, before != nullptr, last);

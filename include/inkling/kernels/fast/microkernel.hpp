@@ -13,7 +13,7 @@
 //   vectors of B kept in registers (in_register)           87               83               84             83
 //   memory asked for every 16 steps, without a test
 //   in each of them                                        88               85               86             84
-//   8 panels of A one after another for a panel of B       89               89               89             86
+//   8 panels of A, of 4 rows then, for a panel of B        89               89               89             86
 //   a tile of 8 rows in two passes, 4 panels of A          89               91               90             88
 // What is left of a pass of 320 steps: 1920 cycles of multiply-adds, 90 until its sums are written and the next begins,
 // 40 where panels come from the second-level cache, 30 for packing A and asking ahead.
@@ -46,9 +46,9 @@ template <class T>
 struct Tile {
   static constexpr Index rows = 8;
   static constexpr Index vectors = 3;
-  // So many panels of A are multiplied with a panel of B before the next of these comes. With half as wide tiles a panel
-  // of B is read twice as often; so it stays in the second-level cache, and the block it belongs to may lie behind it.
-  static constexpr Index row_panels = vector_registers == 32 ? 1 : 4;
+  // So many panels of A are multiplied with a panel of B before the next of these comes. A pass of half as many rows
+  // reads a panel of B twice as often; so it stays in the second-level cache, and its block may lie behind that.
+  static constexpr Index panels_in_group = vector_registers == 32 ? 1 : 4;
   static constexpr Index columns = vectors * width<Sum<T>>;
   // So many units of k before the tile is written: the panel of A that they need fills 20 KB of the first-level cache,
   // and the 24 loads and stores of C vanish beside 640 * 24 multiply-adds. With 384, sums of 640 products made two
@@ -107,8 +107,8 @@ struct Ahead {
 #endif
   }
 };
-// The tile of C that is being made and what it is added to, if that lies elsewhere; a share of the next panel of A; and
-// what else will be wanted (b): 16 rows (of 8 in C), which go into the second-level cache.
+// The tile of C that is being made and what it is added to, if that lies elsewhere; a share of a panel of A in the
+// next group; and what else will be wanted (b): 16 rows (of 8 in C), which go into the second-level cache.
 struct AheadOfTile {
   Ahead c{}, a{}, b{}, before{};
   template <Index Rows>

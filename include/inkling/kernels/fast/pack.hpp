@@ -9,7 +9,7 @@
 //                                            with zeros. It may write one vector past the end.
 // Whatever can do this can be multiplied: a transposed matrix, or patches of images that are never stored. An operand
 // that keeps its panels has `packed` in place of `pack`, which says where they lie, and `blocks`, its blocks of k. A
-// left operand may have `ahead`: which memory it will read for the next panel. A right operand may have `in_pieces`:
+// left operand may have `ahead`: which memory it will read for a later panel. A right operand may have `in_pieces`:
 // that it is worth while to pack it by few rows and single panels, and `ahead`, which memory such a piece reads.
 #pragma once
 #include "inkling/kernels/fast/microkernel.hpp"  // first
@@ -112,7 +112,7 @@ void zero_missing_rows(PanelOrder order, Index rows, Index depth, T* out) {
       out[order == PanelOrder::rows ? i * Tile<T>::row_stride + k : k * Tile<T>::rows + i] = T{};
 }
 
-// A share of the rows of a panel that comes next.
+// A share of the rows of a panel that comes later.
 template <class T>
 Ahead ahead_in_rows(const T* a, Index stride, Index depth, Index part, Index parts) {
   constexpr Index line = 64 / static_cast<Index>(sizeof(T));

@@ -1,4 +1,4 @@
-// The processor's vectors, under five names: Vec<T>, width<T>, load, store, mul_add.
+// The processor's vectors, under six names: Vec<T>, width<T>, load, store, in_register, mul_add.
 //
 // xsimd picks the widest registers that the compiler may use: 16 floats (AVX-512), 8 (AVX2), 4 (SSE, NEON). Where it
 // knows none, a vector is one number and the same code still runs.
@@ -79,13 +79,14 @@ inline constexpr Load load;
 inline constexpr Store store;
 
 // The same vector, but the compiler does not know where it comes from: so it stays in its register and is not read from
-// memory once more for each use, which g++ likes to do inside of multiply-adds.
+// memory once more for each use, which g++ likes to do inside of multiply-adds. Not on a processor without them:
+// there a product needs a register of its own before it is added, and sixteen are not enough for that too.
 template <class V>
 INKLING_INLINE V in_register(V x) {
 #if defined(__GNUC__) && defined(__AVX512F__)
   if constexpr (requires { x.data; }) asm("" : "+v"(x.data));
   else if constexpr (sizeof(V) == 64) asm("" : "+v"(x));
-#elif defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__))
+#elif defined(__GNUC__) && (defined(__FMA__) || defined(__aarch64__))
 #if defined(__aarch64__)
 #define INKLING_VECTOR_REGISTER "+w"
 #else

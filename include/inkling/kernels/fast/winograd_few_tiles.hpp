@@ -25,8 +25,8 @@ struct TilePlace {
   Index vector, lane, image, row, column;
 };
 
-// Columns must be whole panels of filters, which are stored by rows of a tile: 48 of 8 with AVX-512, 24 of 4 with AVX2;
-// on 64-bit ARM a tile has 8 x 12 numbers.
+// Columns must be whole panels of filters, which are stored by rows of a tile: 48 of 8 with AVX-512, 24 of 8 with AVX2;
+// with registers of 4 numbers a tile has 12 columns, and this way is not taken.
 inline bool few_tiles(const Problem& p) {
   constexpr bool whole_panels = panel_columns % std::max(panel_rows, W) == 0;
   return W >= 4 && whole_panels && p.N * p.tile_rows() * ((p.OW + 3) / 4) <= 2 * panel_rows;
