@@ -5,7 +5,7 @@
 //
 // So one multiply-add of the micro-kernel does two or four steps of k, and panels keep their geometry: a unit is still
 // 32 bits. A processor without these instructions rounds its operands alike and multiplies in fp32
-// (stored_operands.hpp); its 3x3 convolutions go by Winograd's way, in fp32 throughout.
+// (stored_operands.hpp); 3x3 convolutions go by Winograd's way there where that pays, in fp32 throughout.
 //
 // Measured, one thread, G operations/s (AMD Zen 4, AVX-512, every register busy; g++ 12 -O3 -march=native; the fastest
 // of many runs by processor time):

@@ -54,7 +54,7 @@ INKLING_INLINE Vec<float> scaled_in_range(const Vec<float>& p, const Vec<float>&
   return Vec<float>(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent)));
 }
 INKLING_INLINE Vec<float> in_range(const Vec<float>& x) { return clamped(x, -127.0F, 128.0F); }
-// e^x counts as 0 or is infinite beyond them.
+// e^x counts as 0 or is infinite beyond them: ln 2^-126 = -87.34, ln 2^128 = 88.72.
 inline constexpr float least_exponent = -87.4F, most_exponent = 89;
 // 2^n p for -126 <= n <= 128, p < 2, as 2 (2^(n - 1) p): infinity where that is too large. 2^-127 counts as 0.
 INKLING_INLINE Vec<float> scaled(const Vec<float>& p, const Vec<float>& n) {

@@ -59,8 +59,8 @@
 //          256 -> 256 at 256^2    97   334 (2.9)                        640 -> 640 at 32^2     100   294 (2.5)
 //          256 -> 128 at 512^2    90   281 (2.4)                        1920 -> 640 at 32^2     97   299 (2.6)
 //   batch 2, 1280 -> 1280 at 8^2  98   214 (1.8)                        2560 -> 1280 at 16^2    96   258 (2.2)
-// Packed weights are widened while they change their basis: as fast as these, and 1.25 to 1.75 times
-// as fast as the direct sum with bf16 dot products (212, 180, 218 in the first table's columns).
+// Packed weights are widened while they change their basis: as fast as these, and 1.25 to 1.75 times as fast as the
+// direct sum with bf16 dot products (212, 180, 218 in the first table's columns).
 // Products of bfloat16 (a scope of kernels/compute_type.hpp; here the gradients of inputs take it), batch 32:
 //   64 -> 64 at 32^2     float 195, bfloat16 299       192 -> 64 at 32^2     247, 400
 //   128 -> 128 at 16^2         283           447       256 -> 128 at 16^2    294, 480
