@@ -129,13 +129,15 @@ TEST_CASE_TEMPLATE("gemm: the same bytes with any number of threads", T, float, 
 }
 
 TEST_CASE("gemm: the cut into tasks gives every thread the same share") {
-  for (bool stored : {false, true})
+  for (const GemmOperands& operands :
+       {GemmOperands{false, false, 8}, GemmOperands{true, false, 3}, GemmOperands{false, true, 14}})
     for (Index threads : {1, 2, 3, 4, 8, 16})
       for (const Shape<2>& shape :
            {Shape<2>{8, 86}, Shape<2>{512, 7}, Shape<2>{1, 1000}, Shape<2>{40, 2}, Shape<2>{1, 1}}) {
         const Index m = shape[0], n = shape[1];
-        const GemmGrid grid = gemm_grid(m, 8, n, 48, n * 48 - 40, threads, stored);
-        CAPTURE(stored);
+        const GemmGrid grid = gemm_grid(m, 8, n, 48, n * 48 - 40, threads, operands);
+        CAPTURE(operands.left_stored);
+        CAPTURE(operands.right_stored);
         CAPTURE(threads);
         CAPTURE(m);
         CAPTURE(n);
@@ -148,9 +150,20 @@ TEST_CASE("gemm: the cut into tasks gives every thread the same share") {
         CHECK(longest <= 2 * ((m * n + threads - 1) / threads));
       }
   // 14 panels of columns, of which the last holds 16, cannot be shared by two threads; 256 panels of rows can.
-  const GemmGrid grid = gemm_grid(256, 8, 14, 48, 640, 2, false);
-  CHECK(grid.rows == 2);
-  CHECK(grid.columns == 1);
+  const auto two_threads = [](Index m, Index n, const GemmOperands& operands) {
+    const GemmGrid grid = gemm_grid(m, 8, n, 48, n * 48 - 32, 2, operands);
+    return Shape<2>{grid.rows, grid.columns};
+  };
+  CHECK(two_threads(256, 14, {false, false, 14}) == Shape<2>{2, 1});
+  // Packed weights on the right: as many tasks as there are blocks of columns, more by rows, but of 64 rows at least,
+  // then of 192 columns at least.
+  CHECK(two_threads(256, 14, {false, true, 14}) == Shape<2>{32, 1});
+  CHECK(two_threads(256, 27, {false, true, 7}) == Shape<2>{8, 4});
+  CHECK(two_threads(32, 27, {false, true, 7}) == Shape<2>{4, 4});
+  CHECK(two_threads(10, 14, {false, true, 5}) == Shape<2>{1, 4});  // 3 blocks are no share for two
+  CHECK(two_threads(10, 64, {false, true, 12}) == Shape<2>{1, 12});
+  // On the left: two blocks of columns at least.
+  CHECK(two_threads(40, 86, {true, false, 2}) == Shape<2>{1, 16});
 }
 
 TEST_CASE_TEMPLATE("gemm: epilogues see every element once, after the last block of k", T, float, double) {

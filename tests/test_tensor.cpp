@@ -292,9 +292,10 @@ TEST_CASE("parallel_for calls the body once for every index") {
   for (Index count : {0, 1, 2, 7, 1000}) {
     CAPTURE(count);
     std::vector<std::atomic<int>> calls(static_cast<std::size_t>(count));
-    parallel_for(count, 1000000, [&](Index i) { ++calls[static_cast<std::size_t>(i)]; });
-    parallel_for_dynamic(count, [&](Index i) { ++calls[static_cast<std::size_t>(i)]; });
-    for (const auto& c : calls) REQUIRE(c == 2);
+    const auto call = [&](Index i) { ++calls[static_cast<std::size_t>(i)]; };
+    for (Index work : {1, 30, 100, 1000000}) parallel_for(count, work, call);  // on one thread, in 2 shares, in more
+    parallel_for_dynamic(count, call);
+    for (const auto& c : calls) REQUIRE(c == 5);
   }
 }
 

@@ -3,6 +3,7 @@
 // Results never depend on the number of threads: every element of an output is computed by exactly one call of
 // the body, in an order that is fixed by the loop inside that call. Sums over threads are therefore not offered.
 #pragma once
+#include <algorithm>
 #include <exception>
 #include <mutex>
 
@@ -51,14 +52,20 @@ INKLING_ONE_COPY void call_body(Body& body, Index i) {
 
 // body(i) for every i in [0, count), on several threads. `work` is a guess of the multiply-adds of one call: a loop
 // too small to pay for waking threads runs here. An exception in the body is thrown again in the caller.
+//
+// Threads take neighbouring i, a share of them at a time: up to 8 shares for each thread, as one core may be slower than
+// another, but none that is not worth the taking.
 template <class Body>
 void parallel_for(Index count, Index work, Body&& body) {
 #ifdef _OPENMP
   constexpr Index worth_a_thread = 20000;  // waking a team costs about 5 microseconds, 10^4 multiply-adds
   if (count > 1 && count * work >= worth_a_thread && num_threads() > 1 && !omp_in_parallel()) {
+    const Index threads = num_threads();
+    const Index shares = std::clamp(count * work / worth_a_thread, threads, 8 * threads);
+    const Index share = (count + shares - 1) / shares;
     std::exception_ptr error;
     std::mutex mutex;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic, share)
     for (Index i = 0; i < count; ++i) {
       try {
         detail::call_body(body, i);

@@ -100,12 +100,23 @@ struct ColumnCuts {
   Index begin(Index block) const { return first + groups * block / count; }
 };
 
+// What a product has to pack itself, and how many panels of columns a block of B has.
+struct GemmOperands {
+  bool left_stored, right_stored;
+  Index block_panels;
+};
+
 // The cheapest cut for so many threads. A task packs its part of B, which costs as much as about 6 multiply-adds for
 // each number. Panels of columns are few and the last may be nearly empty, so threads with different columns may end at
-// different times; rows can be cut in equal parts. Where nothing of B has to be packed, more and smaller tasks cost
-// little, and even out what disturbs one thread and not the other.
+// different times; rows can be cut in equal parts.
+//
+// Then more and smaller tasks, as far as they cost next to nothing. Two cores are not equally fast all the time, least
+// of all on a machine that others use too, and the thread that ends last is waited for. Where B lies packed, a task may
+// be one block of columns, as A is packed for each of them anyway, and 64 rows; with few rows, 192 columns, for which
+// packing A takes 3 % of the time. Where only A lies packed, a task may be two blocks of columns; the first is packed
+// while nothing is multiplied.
 inline GemmGrid gemm_grid(Index row_panels, Index rows, Index column_panels, Index columns, Index N, Index threads,
-                          bool stored) {
+                          const GemmOperands& operands) {
   GemmGrid best{1, 1};
   double best_cost = 0;
   for (Index r = 1; r <= std::min(threads, row_panels); ++r)
@@ -115,9 +126,17 @@ inline GemmGrid gemm_grid(Index row_panels, Index rows, Index column_panels, Ind
       const double cost = static_cast<double>(turns * n * ((row_panels + r - 1) / r * rows + 6));
       if (best_cost == 0 || cost < best_cost) best_cost = cost, best = {r, c};
     }
-  constexpr Index enough = 8, least_panels = 16;
-  if (stored && threads > 1)
-    while (best.rows * best.columns < enough * threads && row_panels / best.rows >= 2 * least_panels) best.rows *= 2;
+  if (threads == 1) return best;
+  constexpr Index enough = 16, least_row_panels = 8, least_columns = 192, least_blocks = 2;
+  const auto too_few = [&] { return best.rows * best.columns < enough * threads; };
+  if (operands.right_stored) {
+    const Index blocks = (column_panels + operands.block_panels - 1) / operands.block_panels, even = best.columns;
+    best.columns = std::min((blocks + even - 1) / even * even, column_panels);
+    while (too_few() && row_panels / best.rows >= 2 * least_row_panels) best.rows *= 2;
+    while (too_few() && N / best.columns >= 2 * least_columns) best.columns *= 2;
+  } else if (operands.left_stored) {
+    while (too_few() && column_panels / best.columns >= 2 * least_blocks * operands.block_panels) best.columns *= 2;
+  }
   return best;
 }
 
@@ -259,7 +278,9 @@ void gemm(Index M, Index N, Index K, const Left& a, const Right& b, const Out& o
   // A thread is woken for 10^6 multiply-adds (about 10 microseconds), not for less.
   const double work = static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K);
   const Index threads = static_cast<Index>(std::clamp(work / 1e6, 1.0, static_cast<double>(num_threads())));
-  const GemmGrid grid = gemm_grid(row_panels, R, column_groups, G, N, threads, RightBlocks<T, Right>::stored);
+  constexpr bool left_stored = requires(Index i) { a.packed(i, i, i); };
+  const GemmGrid grid =
+      gemm_grid(row_panels, R, column_groups, G, N, threads, {left_stored, RightBlocks<T, Right>::stored, most_groups});
 
   const Index tasks = grid.rows * grid.columns;
   const auto columns_of = [&](Index tc) {
