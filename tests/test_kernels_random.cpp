@@ -840,6 +840,11 @@ std::map<std::string, std::string> refusals() {
          const Tensor<float, 3> nothing(Shape<3>{1, 0, 12});
          K::attention(s, nothing, nothing, AttentionOptions{});
        }},
+      {"attention hidden throughout by a number",
+       [&] {
+         const Tensor<float, 2> hidden(Shape<2>{7, 7}, -1e9f);
+         K::attention_backward(s, s, s, s, K::attention(s, s, s, AttentionOptions{}, &hidden), AttentionOptions{}, &hidden);
+       }},
       {"upsample factor", [&] { K::upsample_nearest(x, 0); }},
       {"upsample_nearest_backward", [&] { K::upsample_nearest_backward(x, 2); }},
       {"upsample_bilinear_backward", [&] { K::upsample_bilinear_backward(x, y.shape(), 2, false); }},

@@ -3,6 +3,8 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <string>
 
 #include "inkling/kernels/checks.hpp"
 #include "inkling/kernels/results.hpp"
@@ -173,6 +175,19 @@ inline AttentionSizes attention_sizes(const Shape<3>& q, const Shape<3>& k, cons
   if (!std::isfinite(o.scale)) throw ConfigError(where, "a finite scale", std::to_string(o.scale));
   const Index d = q[2] / o.heads;
   return {q[0], o.heads, q[1], k[1], d, v[2] / o.heads, o.scale != 0 ? o.scale : 1 / std::sqrt(static_cast<double>(d))};
+}
+
+// The backward of attention finds the weights again as e^(s - lse). Where lse is beyond 1 / epsilon (8.4 million for
+// float) it is off by one and more, and the weights by a factor; what is not finite may pass and shows in the result.
+// lse [N, A, L]
+template <class T>
+void require_precise_lse(const Tensor<T, 3>& lse, std::string_view where) {
+  constexpr T most = 1 / std::numeric_limits<T>::epsilon();
+  for (const T value : lse)
+    if (std::isfinite(value) && std::abs(value) > most)
+      throw ConfigError(where, "scores between " + std::to_string(-most) + " and " + std::to_string(most),
+                        "a query whose logarithm of the sum of e^scores is " + std::to_string(value),
+                        "a mask says -infinity for a key that must not be seen, and a query may see none");
 }
 
 // The shape without one axis.

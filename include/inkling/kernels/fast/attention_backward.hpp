@@ -147,6 +147,7 @@ AttentionGradients<T> attention_backward(const Tensor<T, 3>& dy, const Tensor<T,
   require_shape(dy.shape(), Shape<3>{z.batch, z.queries, z.heads * z.value_width}, "attention_backward dy");
   require_shape(result.y.shape(), dy.shape(), "attention_backward y");
   require_shape(result.lse.shape(), Shape<3>{z.batch, z.heads, z.queries}, "attention_backward lse");
+  require_precise_lse(result.lse, "attention_backward lse");
   AttentionGradients<T> g{Tensor<T, 3>(q.shape(), uninitialized), Tensor<T, 3>(k.shape(), uninitialized),
                           Tensor<T, 3>(v.shape(), uninitialized)};
   T *dq = g.dq.data(), *dk = g.dk.data(), *dv = g.dv.data();

@@ -69,6 +69,7 @@ AttentionGradients<T> attention_backward(const Tensor<T, 3>& dy, const Tensor<T,
   require_shape(dy.shape(), Shape<3>{z.batch, z.queries, z.heads * z.value_width}, "attention_backward dy");
   require_shape(result.y.shape(), dy.shape(), "attention_backward y");
   require_shape(result.lse.shape(), Shape<3>{z.batch, z.heads, z.queries}, "attention_backward lse");
+  require_precise_lse(result.lse, "attention_backward lse");
   const T scale = static_cast<T>(z.scale);
   AttentionGradients<T> d{Tensor<T, 3>(q.shape()), Tensor<T, 3>(k.shape()), Tensor<T, 3>(v.shape())};
   for (Index n = 0; n < z.batch; ++n)
