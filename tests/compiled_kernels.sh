@@ -20,8 +20,9 @@ fail() {
 }
 # fast::conv2d<float> in a file, where templates on float begin with "fast 6conv2d I f" (the C++ ABI's mangled names).
 defined_in() { nm --defined-only "$@" 2>/dev/null | sed -nE 's/^[0-9a-f]* [TWuti] _ZN7inkling7kernels//p'; }
+# clang 18 and later put the concept of a constrained T before it: ITkSt7same_asIfEf.
 mangled() {  # mangled fast|reference NAME
-  echo "^${#1}$1${#2}$2If"
+  echo "^${#1}$1${#2}$2I\\(Tk.*E\\)\\{0,1\\}f"
 }
 
 defined_in "$library" >"$work/library"
