@@ -121,16 +121,14 @@ TEST_CASE("photo denoiser: hears the level, or always the same; learns a little 
   PhotoDenoiser model(true);
   TrainOptions options;
   options.name = "photo", options.steps = 40, options.warmup_steps = 5, options.learning_rate = 3e-3;
-  options.folder = std::filesystem::temp_directory_path() / "inkling_test_photo_denoiser";
-  std::filesystem::remove_all(options.folder);
-  std::filesystem::create_directories(options.folder);
+  const inkling_test::TempDir folder;
+  options.folder = folder.path();
   double first = 0, last = 0;
   train_photo_denoiser(model, Tensor<float, 4>({1, 3, 16, 16}, 0.5f), options, 4, 1, [&](const TrainStep& s) {
     (s.step <= 10 ? first : last) += s.step <= 10 || s.step > 30 ? s.loss / 10 : 0;
     return true;
   });
   check_average(model.unet, options.folder / "photo.checkpoint.safetensors");
-  std::filesystem::remove_all(options.folder);
   MESSAGE("loss ", first, " then ", last);
   CHECK(last < 0.8 * first);
 }
