@@ -62,9 +62,9 @@ int main(int argc, char** argv) {
     };
     grid.look.column_headings = {"t = 50", "t = 200", "t = 400", "t = 700", "t = 900"};
     at_levels("with noise", [](const Tensor<float, 4>& x, Index) { return x; });
-    for (const auto& [name, answer] : answers)
-      at_levels(name, [&](const Tensor<float, 4>& x, Index t) {
-        return predicted_x0(PredictionType::epsilon, answer(x, t), x, schedule.alpha_bar(t));
+    for (const auto& answer : answers)
+      at_levels(answer.first, [&](const Tensor<float, 4>& x, Index t) {
+        return predicted_x0(PredictionType::epsilon, answer.second(x, t), x, schedule.alpha_bar(t));
       });
     write_png(out / "levels.png", grid.grid());
 

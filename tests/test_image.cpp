@@ -234,6 +234,30 @@ TEST_CASE("hostile pictures are refused") {
   CHECK_THROWS_AS(write_png(folder / "none" / "x.png", pattern(2, 2, 3)), FormatError);
 }
 
+TEST_CASE("a picture gets no more memory than its pixels can need") {
+  const auto words = [](const std::string& bytes) {
+    try {
+      decode(bytes);
+    } catch (const FormatError& e) {
+      return std::string(e.what());
+    }
+    return std::string("read");
+  };
+  // A chunk of 1 GiB that is not there, and 64 MiB of zeros, packed to 64 KiB, for 16 pixels.
+  const std::string start = png_of({{"IHDR", header(4, 4)}}), zeros(std::size_t{64} << 20, '\0');
+  std::string packed(std::size_t{1} << 20, '\0');
+  uLongf length = static_cast<uLongf>(packed.size());
+  REQUIRE(::compress(reinterpret_cast<Bytef*>(packed.data()), &length, reinterpret_cast<const Bytef*>(zeros.data()),
+                     static_cast<uLong>(zeros.size())) == Z_OK);
+  packed.resize(length);
+  for (const std::string& bytes : {start + detail::big_endian(std::uint32_t{1} << 30) + "IDATx",
+                                   start + detail::png_chunk("IDAT", packed) + detail::png_chunk("IEND", "")})
+    CHECK(words(bytes).find("expected a picture of 4 x 4 pixels, got data that asks for more memory") !=
+          std::string::npos);
+  // The next one is read as before.
+  CHECK(decode(encode_png(pattern(300, 200, 4)), 4) == pattern(300, 200, 4));
+}
+
 TEST_CASE("cut and damaged pictures are read or refused, never more") {
   const std::string png = with_png_text(encode_png(pattern(20, 12, 3)), {{"parameters", "x"}, {"k", "\xC3\xA9"}});
   std::vector<std::string> files{png};

@@ -4,6 +4,7 @@
 // twice and needs nothing to be linked.
 #pragma once
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -15,6 +16,26 @@
 #include "inkling/io/mapped_file.hpp"
 #include "inkling/io/png_text.hpp"
 
+namespace inkling::detail {
+// stb_image takes as much memory as a damaged or hostile file asks for: 2 GiB for a chunk of which not a byte is there,
+// any amount for data that unpacks to more than the picture has. So it gets its memory here, and no block beyond `most`.
+struct StbMemory {
+  std::size_t most = 0;
+  bool refused = false;
+  void* resized(void* old, std::size_t size) {
+    if (size <= most) return std::realloc(old, size);
+    refused = true;
+    return nullptr;
+  }
+};
+inline StbMemory& stb_memory() {
+  thread_local StbMemory memory;
+  return memory;
+}
+}  // namespace inkling::detail
+#define STBI_MALLOC(size) inkling::detail::stb_memory().resized(nullptr, size)
+#define STBI_REALLOC(old, size) inkling::detail::stb_memory().resized(old, size)
+#define STBI_FREE(old) std::free(old)
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_ONLY_PNG
@@ -62,6 +83,7 @@ inline Image decode_image(std::span<const std::byte> file, const std::string& wh
   const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
   const int length = static_cast<int>(std::min(file.size(), largest_file));
   int width = 0, height = 0, in_file = 0;
+  detail::stb_memory() = {std::size_t{1} << 20};  // enough to look at the sizes
   if (file.empty() || file.size() > largest_file || !stbi_info_from_memory(bytes, length, &width, &height, &in_file))
     throw FormatError(where, "a PNG or JPEG picture", file.empty() ? "an empty file" : "other data");
   const Index area = Index{width} * height;
@@ -74,8 +96,14 @@ inline Image decode_image(std::span<const std::byte> file, const std::string& wh
     throw FormatError(where,
                       "a file that can hold " + std::to_string(width) + " x " + std::to_string(height) + " pixels",
                       std::to_string(file.size()) + " bytes", "the picture was cut off");
+  // At most 8 bytes a pixel and whole blocks of JPEG; stb_image doubles its blocks when they are full.
+  detail::stb_memory() = {16 * (static_cast<std::size_t>(width) + 32) * (static_cast<std::size_t>(height) + 32) +
+                          2 * file.size() + (std::size_t{1} << 20)};
   const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
       stbi_load_from_memory(bytes, length, &width, &height, &in_file, static_cast<int>(channels)), &std::free);
+  if (!pixels && detail::stb_memory().refused)
+    throw FormatError(where, "a picture of " + std::to_string(width) + " x " + std::to_string(height) + " pixels",
+                      "data that asks for more memory than so many can need", "the picture is damaged");
   if (!pixels) {
     const char* reason = stbi_failure_reason();
     throw FormatError(where, "a whole PNG or JPEG picture", reason ? reason : "a damaged one");
