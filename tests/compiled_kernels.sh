@@ -57,7 +57,12 @@ done
 # The name says what the library has; the last of its three numbers is OpenMP.
 alike=$(nm --defined-only "$library" 2>/dev/null | sed -nE 's/.* (_ZN7inkling7kernels47library_compiled_with_.*)/\1/p')
 other=-fopenmp
-if [[ $alike == *ELb1EEEiv ]]; then other=-fno-openmp; fi
+if [[ $alike == *ELb1EEEiv ]]; then
+  other=-fno-openmp
+elif ! echo '#include <omp.h>' | "$compiler" -x c++ -fopenmp -fsyntax-only - 2>/dev/null; then
+  other=-march=x86-64  # a compiler without OpenMP: other registers then
+  if [[ $alike == *ILl16E* ]]; then other=-march=x86-64-v3; fi
+fi
 echo 'int main() {}' | cat <(echo '#include <inkling/kernels/kernels.hpp>') - >"$work/other.cpp"
 read -r -a includes <<<"${INKLING_INCLUDE_FLAGS:--I$root/include -isystem /usr/include/eigen3}"
 if [[ $(wc -w <<<"$alike") -ne 1 ]]; then
