@@ -203,6 +203,8 @@ TEST_CASE("configs: missing keys, wrong types and foreign architectures are name
   changed("\"attention_head_dim\": 8", "\"attention_head_dim\": [999, 1998, 3996, 3996]", "divisor");
   changed("\"norm_num_groups\": 32", "\"norm_num_groups\": 0", "normalisation group");
   changed("\"norm_num_groups\": 32", "\"norm_num_groups\": 33", "normalisation groups");
+  changed("\"norm_eps\": 1e-05", "\"norm_eps\": -1e-05", "norm_eps from 0 to 1, got -1e-05");
+  changed("\"norm_eps\": 1e-05", "\"norm_eps\": 1e300", "norm_eps from 0 to 1, got 1e+300");
   changed("\"DownBlock2D\"", "\"AttnDownBlock2D\"", "AttnDownBlock2D");
   changed("\"UpBlock2D\"", "\"CrossAttnUpBlock2D\"", "up_block_types");
   changed("\"act_fn\": \"silu\"", "\"act_fn\": \"relu\"", "relu");
@@ -217,6 +219,15 @@ TEST_CASE("configs: missing keys, wrong types and foreign architectures are name
   throws_with([&] { load_unet_config(path); }, "json object");
   throws_with([&] { load_unet_config(folder / "none.json"); }, "none there");
   throws_with([&] { load_unet_config(folder.path()); }, "none there");
+
+  AutoencoderKLConfig dim;
+  dim.scaling_factor = 1e300;
+  save_config(path, dim);
+  throws_with([&] { load_vae_config(path); }, "a scaling factor from 1e-06 to 1e+06, got 1e+300");
+  ClipTextConfig negative;
+  negative.layer_norm_eps = -1;
+  save_config(path, negative);
+  throws_with([&] { load_text_config(path); }, "layer_norm_eps from 0 to 1, got -1");
 
   SchedulerConfig bad;
   bad.beta_schedule = "wavy";

@@ -4,6 +4,7 @@
 // Reading and writing the json stands in io/config_files.hpp; finding the numbers in the shapes of a single-file
 // checkpoint stands in io/detect_config.hpp. Nothing here parses anything: model headers include this one.
 #pragma once
+#include <charconv>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,13 @@ inline void require_widths(const std::vector<Index>& widths, Index groups, std::
   for (const Index width : widths)
     require_config(width >= 1 && width % groups == 0, where,
                    "widths that " + std::to_string(groups) + " normalisation groups divide", std::to_string(width));
+}
+inline void require_between(double low, double high, const std::string& what, double value, std::string_view where) {
+  const auto text = [](double v) {
+    char digits[32];
+    return std::string(digits, std::to_chars(digits, digits + sizeof digits, v).ptr);
+  };
+  require_config(value >= low && value <= high, where, what + " from " + text(low) + " to " + text(high), text(value));
 }
 }  // namespace detail
 
@@ -58,6 +66,7 @@ struct UNetConfig {
   void validate(std::string_view where) const {
     using detail::require_config;
     detail::require_widths(block_out_channels, norm_groups, where);
+    detail::require_between(0, 1, "norm_eps", norm_eps, where);
     require_config(attention_levels.size() == block_out_channels.size(), where,
                    std::to_string(levels()) + " attention levels", std::to_string(attention_levels.size()));
     require_config(in_channels >= 1 && out_channels >= 1 && layers_per_block >= 1 && transformer_depth >= 1 &&
@@ -96,7 +105,7 @@ struct AutoencoderKLConfig {
     detail::require_widths(block_out_channels, norm_groups, where);
     detail::require_config(in_channels >= 1 && out_channels >= 1 && layers_per_block >= 1 && latent_channels >= 1,
                            where, "channels and layers of at least 1", "less");
-    detail::require_config(scaling_factor > 0, where, "a scaling factor above 0", std::to_string(scaling_factor));
+    detail::require_between(1e-6, 1e6, "a scaling factor", scaling_factor, where);
   }
   bool operator==(const AutoencoderKLConfig&) const = default;
 };
@@ -135,6 +144,7 @@ struct ClipTextConfig {
     require_config(heads >= 1 && hidden_size % heads == 0, where,
                    "a number of heads that divides the width " + std::to_string(hidden_size), std::to_string(heads),
                    "the shapes of a checkpoint do not show the heads: give their number");
+    detail::require_between(0, 1, "layer_norm_eps", layer_norm_eps, where);
     require_config(activation == "quick_gelu" || activation == "gelu", where, "quick_gelu or gelu", activation);
     require_config(skip_last_layers >= 0 && skip_last_layers < layers, where,
                    "0 to " + std::to_string(layers - 1) + " last layers left out", std::to_string(skip_last_layers));
