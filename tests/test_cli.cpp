@@ -405,6 +405,12 @@ TEST_CASE("evaluate writes its report") {
   const fs::path judge = source_dir() / "models" / "mini" / "judge" / "model.safetensors";
   REQUIRE(have(judge));
   w.refused(w.run({"evaluate", "--model", "model", "--judge", judge.string(), "--count", "0"}));
+  // What is missing shows before anything is painted.
+  const Run no_data =
+      w.run({"evaluate", "--model", "model", "--judge", judge.string(), "--data", "nowhere", "--count", "1"});
+  w.refused(no_data);
+  CHECK(has(no_data.err, "nowhere"));
+  CHECK(!has(no_data.out, "threads"));
   const Run r = w.run({"evaluate", "--model", "model", "--judge", judge.string(), "--count", "6", "--batch", "4", "--steps",
                        "1", "--out", "report", "--guidance", "3", "--check"});
   CAPTURE(r.err);

@@ -318,6 +318,8 @@ TEST_CASE("loading: what was saved comes back, and what does not fit is refused"
   CHECK(has(refused(o), "\"taesd\""));
   o.vae = "taesd";
   CHECK(has(refused(o), "taesd_decoder.safetensors"));
+  o.vae = "", o.taesd_folder = folder.path();
+  CHECK(has(refused(o), "taesd_folder: expected vae \"taesd\" with it"));
 
   // A vocabulary of another size; another width of the text encoder; no vocabulary.
   auto tokens = byte_tokenizer().vocabulary();

@@ -85,10 +85,10 @@ inline DigitClassifier<float> load_judge(const fs::path& path) {
 
 // The autoencoder's reconstruction of digits that no training saw, in decibels; and the judge on true pictures, which
 // no painted ones can be expected to surpass.
-inline void measure_on_data(const fs::path& folder, const StableDiffusion& model, const DigitClassifier<float>& judge,
-                            std::uint64_t seed, EvaluationReport& report) {
+inline void measure_on_data(const LabelledImages& data, const StableDiffusion& model,
+                            const DigitClassifier<float>& judge, std::uint64_t seed, EvaluationReport& report) {
   NoGrad no_grad;
-  const InkDigits digits(read_mnist(folder, "t10k"), console::progress("prepare digits"));
+  const InkDigits digits(data, console::progress("prepare digits"));
   double square = 0, values = 0;
   Tally true_pictures;
   for (Index b = 0; b < 10; ++b) {
@@ -126,6 +126,8 @@ int evaluate(const Evaluate& s) {
   make_sampler<float>(s.sampler, NoiseSchedule(), {}, s.steps);
   const fs::path folder(s.out);
   require_writable_folder(folder);
+  std::optional<LabelledImages> data;
+  if (!s.data.empty()) data = read_mnist(s.data, "t10k");  // first, as painting takes minutes
   std::cout << machine_line() << std::endl;
   warn_of_slow_build();
   StableDiffusion model = load_model(s.model);
@@ -193,7 +195,7 @@ int evaluate(const Evaluate& s) {
       report.aims.push_back({std::string("seen minus never seen, ") + what, "points", 3,
                              by_seen[0].percent(right) - by_seen[1].percent(right), false});
   report.aims.push_back({"one prompt by itself", "s", 1.5, alone, false});
-  if (!s.data.empty()) measure_on_data(s.data, model, judge, seed, report);
+  if (data) measure_on_data(*data, model, judge, seed, report);
   report.notes = {std::to_string(s.count) + " prompts, " + s.sampler + ", " + std::to_string(s.steps) +
                       " steps, guidance " + inkling::detail::number_text(s.guidance) + ", seed " + std::to_string(seed),
                   fixed(each, 3) + " s a prompt in batches of " + std::to_string(s.batch) + ", " +

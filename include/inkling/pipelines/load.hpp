@@ -114,6 +114,9 @@ INKLING_FUNCTION StableDiffusion load_stable_diffusion(const std::filesystem::pa
     throw LoadError(path.string(), "a model: a diffusers folder, or a .safetensors checkpoint", "nothing of that name");
   if (!options.vae.empty() && options.vae != "taesd")
     throw ConfigError("vae", "\"taesd\", or nothing for the model's own", "\"" + printable(options.vae) + "\"");
+  if (options.vae.empty() && !options.taesd_folder.empty())
+    throw ConfigError("taesd_folder", "vae \"taesd\" with it", "the model's own autoencoder",
+                      "on the command line --vae taesd decodes with the weights in --taesd-folder");
   const ModelFiles files(path, options.overrides);
   const bool tiny = options.vae == "taesd";
 
